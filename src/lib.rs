@@ -1,0 +1,1 @@
+//! The Ceph messenger for programs without an async runtime.
