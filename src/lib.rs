@@ -1,1 +1,8 @@
 //! The Ceph messenger for programs without an async runtime.
+
+#![forbid(unsafe_code)]
+
+pub mod crc32c;
+pub mod denc;
+pub mod limits;
+pub mod types;

@@ -1,0 +1,20 @@
+//! Every cap on what a peer or a file can make this library hold, each with its reason.
+//! A length is compared with its cap before memory is taken.
+
+/// Longest front of a message: the kernel's `CEPH_MSG_MAX_FRONT_LEN`.
+pub const MSG_MAX_FRONT_LEN: u32 = 16 << 20;
+/// Longest middle of a message: the kernel's `CEPH_MSG_MAX_MIDDLE_LEN`.
+pub const MSG_MAX_MIDDLE_LEN: u32 = 16 << 20;
+/// Longest data of a message: the kernel's `CEPH_MSG_MAX_DATA_LEN`.
+pub const MSG_MAX_DATA_LEN: u32 = 64 << 20;
+/// Longest authorizer or authorizer reply in a handshake: Ceph asserts the same bound.
+pub const AUTHORIZER_MAX_LEN: u32 = 4096;
+/// Connect replies in one handshake before the peer is taken to be mad. A takeover by a
+/// 16.2.15 peer takes seven.
+pub const MAX_CONNECT_ROUNDS: u32 = 32;
+/// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
+pub const MAX_KEY_LEN: usize = 256;
+/// Longest keyring or ceph.conf that is read.
+pub const MAX_CONFIG_LEN: u64 = 4 << 20;
+/// Bytes in the out queue of one connection at which `send` begins to wait.
+pub const OUT_QUEUE_BYTES: usize = 128 << 20;
