@@ -5,4 +5,5 @@
 pub mod crc32c;
 pub mod denc;
 pub mod limits;
+pub mod msgr;
 pub mod types;
