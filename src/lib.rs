@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod crc32c;
+pub mod crypto;
 pub mod denc;
 pub mod limits;
 pub mod msgr;
