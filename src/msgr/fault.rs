@@ -182,7 +182,13 @@ impl Fault {
 
     /// The one place that decides what a fault does, by the policy of the connection, the state
     /// it was in and whether anything waits to be sent.
-    pub fn consequence(&self, policy: Policy, state: ConState, lossy: bool, idle: bool) -> Consequence {
+    pub fn consequence(
+        &self,
+        policy: Policy,
+        state: ConState,
+        lossy: bool,
+        idle: bool,
+    ) -> Consequence {
         if lossy || policy.lossy || self.is_final() {
             Consequence::Close
         } else if idle && state == ConState::Open {

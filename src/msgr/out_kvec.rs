@@ -128,7 +128,8 @@ impl OutKvec {
         };
         let whole = self.slots[first].0 == Owner::Header(id) && (first > 0 || self.written == 0);
         if whole {
-            let gone = self.slots.iter().filter(|(o, _)| mine(*o)).map(|(_, p)| p.len()).sum::<usize>();
+            let gone =
+                self.slots.iter().filter(|(o, _)| mine(*o)).map(|(_, p)| p.len()).sum::<usize>();
             self.slots.retain(|(o, _)| !mine(*o));
             self.unsent -= gone;
             return Revoked::Whole;

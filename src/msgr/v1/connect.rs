@@ -7,7 +7,7 @@ use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
 use crate::msgr::fault::client_protocol_version;
-use crate::types::{ConnectSeq, Features, GlobalSeq, Seq};
+use crate::types::{Features, GlobalSeq, Seq};
 
 impl Rx {
     /// Builds a connect message, and puts it alone into the out buffer. The authorizer is
@@ -36,7 +36,7 @@ impl Rx {
                 Connect {
                     features: cx.local.options.supported,
                     host_type: cx.local.name().entity_type,
-                    global_seq: cx.local.global_seq(tx.session.peer_global_seq),
+                    global_seq: cx.local.global_seq(GlobalSeq(0)),
                     connect_seq: tx.session.connect_seq,
                     protocol_version: client_protocol_version(self.peer.entity_type()),
                     authorizer_protocol: 0,
@@ -111,8 +111,7 @@ impl Rx {
                 Ok(None)
             }
             tag::RETRY_GLOBAL => {
-                let gt = tx.session.peer_global_seq.max(reply.global_seq);
-                tx.session.peer_global_seq = gt;
+                cx.local.global_seq(reply.global_seq);
                 self.connect_again(tx, cx)?;
                 Ok(None)
             }
@@ -151,7 +150,12 @@ impl Rx {
         }
     }
 
-    fn check_opening(&self, tx: &Tx, reply: &ConnectReply, cx: &Context<'_>) -> Result<Features, Fault> {
+    fn check_opening(
+        &self,
+        tx: &Tx,
+        reply: &ConnectReply,
+        cx: &Context<'_>,
+    ) -> Result<Features, Fault> {
         let options = &cx.local.options;
         let lacking = options.required.missing_in(reply.features);
         if !lacking.is_empty() {
@@ -186,8 +190,8 @@ impl Rx {
         cx: &Context<'_>,
     ) -> Result<Event, Fault> {
         let features = self.check_opening(tx, reply, cx)?;
-        tx.session.connect_seq = ConnectSeq(reply.connect_seq.0);
-        tx.session.peer_global_seq = GlobalSeq(reply.global_seq.0);
+        tx.session.connect_seq = reply.connect_seq;
+        tx.session.peer_global_seq = reply.global_seq;
         tx.session.lossy = reply.flags & CONNECT_LOSSY != 0;
         let authorizer = std::mem::take(&mut self.handshake).authorizer;
         let key = authorizer.as_ref().and_then(|a| a.session_key());

@@ -26,9 +26,12 @@ use super::{ConState, Local, Message, OutKvec, Policy};
 use crate::auth::{AuthProvider, Authorizer};
 use crate::types::{EntityAddr, EntityName, EntityType, Features, Seq, UTime};
 
-pub use read::Incoming;
+pub use banner::Hello;
+pub use fault::con_fault;
 use read::ReadState;
+pub use read::{ConnectReplyMsg, Incoming};
 use sign::Signer;
+pub use write::MsgId;
 
 /// Whom a connection dials, and what the session promises.
 #[derive(Clone, Copy, Debug)]
