@@ -252,8 +252,8 @@ mod tests {
     #[test]
     fn footers_of_both_forms() {
         let f = Footer::of(&b"abc"[..].into(), &Bytes::new(), &b"wxyz"[..].into(), true);
-        assert_eq!(f.front_crc.to_le_bytes(), *hex("562f9ccd"));
-        assert_eq!(f.data_crc.to_le_bytes(), *hex("c9a08964"));
+        assert_eq!(f.front_crc, 0x562f_9ccd);
+        assert_eq!(f.data_crc, 0xc9a0_8964);
         let signed = Features::NONE.with(Features::MSG_AUTH);
         for features in [Features::NONE, signed] {
             let bytes = f.encode(features);
