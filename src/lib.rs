@@ -6,6 +6,8 @@ pub mod auth;
 pub mod crc32c;
 pub mod crypto;
 pub mod denc;
+pub mod error;
 pub mod limits;
 pub mod msgr;
+pub mod net;
 pub mod types;
