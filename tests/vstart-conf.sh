@@ -107,6 +107,8 @@ osd class default list = *
 # Quick rather than thrifty: propose at once, report often.
 paxos propose interval = 0.05
 mon tick interval = 1
+mon election timeout = 2
+mds beacon interval = 1
 mon mgr digest period = 1
 mgr tick period = 1
 mgr stats period = 1

@@ -73,7 +73,7 @@ signal() {
 end() {
     signal "$1" CONT
     signal "$1" TERM
-    await_end "$1" 3 && return
+    await_end "$1" "${2:-5}" && return
     signal "$1" KILL
     await_end "$1" 10 || die "does not end: $(pids "$1" | xargs)"
 }
@@ -224,9 +224,9 @@ mkfs() {
 
 stop() {
     local watcher
-    # The mons last: an OSD that ends tells them and waits for the answer.
-    end '!(mon.*)'
-    end '*'
+    # The mons last: an OSD that ends tells them and waits for the answer. An MDS would take seconds.
+    end '!(mon.*)' 1
+    end '*' 1
     release_ports
     watcher=$(cat "$dir/watcher.pid" 2>/dev/null) || return 0
     rm -f "$dir/watcher.pid"
