@@ -182,17 +182,23 @@ start() {
 }
 
 bring_up() {
-    local name uuid commands=""
+    local name commands=""
+    local -A uuids=()
+    local all_mons=("${daemons[@]:0:mons}") others=("${daemons[@]:mons}") all_osds=()
     for name in "${daemons[@]}"; do mkdir "$dir/$name"; done
-    make_mons
+    make_monmap
+    at_once mkfs_mon "${all_mons[@]}"
+    at_once launch "${all_mons[@]}"
+
     # Else it would make a pool of its own some time after the OSDs are up.
     $mgr && commands+=$'config set mgr mgr/devicehealth/enable_monitoring false --force\n'
-    for name in "${daemons[@]}"; do
+    for name in "${others[@]}"; do
         [[ $name == osd.* ]] || continue
-        uuid=$(</proc/sys/kernel/random/uuid)
-        commands+="osd new $uuid ${name#osd.}"$'\n'
-        mkfs "$name" --no-mon-config --osd-uuid "$uuid"
+        all_osds+=("$name")
+        uuids[$name]=$(</proc/sys/kernel/random/uuid)
+        commands+="osd new ${uuids[$name]} ${name#osd.}"$'\n'
     done
+    at_once mkfs_osd "${all_osds[@]}"
     if $mds; then
         commands+=$'osd pool create cephfs_metadata\nosd pool create cephfs_data\n'
         commands+=$'fs new cephfs cephfs_metadata cephfs_data\n'
@@ -201,18 +207,34 @@ bring_up() {
     # goes on after one that fails; await_health will tell.
     [[ -z $commands ]] ||
         timeout -k 5 $WAIT ceph -c "$dir/ceph.conf" <<<"$commands" >"$dir/commands.out" 2>&1 || true
-    for name in "${daemons[@]:mons}"; do launch "$name"; done
+    at_once launch "${others[@]}"
 }
 
-make_mons() {
-    local n name add=()
+# Runs the command for each name, all at the same time.
+at_once() {
+    local name job jobs=()
+    for name in "${@:2}"; do
+        "$1" "$name" &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do
+        wait "$job" || exit 1
+    done
+}
+
+make_monmap() {
+    local n add=()
     for ((n = 0; n < mons; n++)); do add+=(--addv "${names[n]}" "$(mon_addrs "$n")"); done
     monmaptool --create --fsid "$fsid" "${add[@]}" "$dir/monmap" >"$dir/monmap.out" 2>&1 ||
         die "monmaptool: $(<"$dir/monmap.out")"
-    for name in "${daemons[@]:0:mons}"; do
-        mkfs "$name" --monmap "$dir/monmap" --keyring "$dir/mkfs.keyring"
-    done
-    for name in "${daemons[@]:0:mons}"; do launch "$name"; done
+}
+
+mkfs_mon() {
+    mkfs "$1" --monmap "$dir/monmap" --keyring "$dir/mkfs.keyring"
+}
+
+mkfs_osd() {
+    mkfs "$1" --no-mon-config --osd-uuid "${uuids[$1]}"
 }
 
 mkfs() {
