@@ -83,7 +83,6 @@ ms bind msgr2 = $($v1_only && echo false || echo true)
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 8
-osd pool default pgp num = 8
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
 mon allow pool size one = true
