@@ -60,6 +60,8 @@ pub(super) struct Out {
     pub(super) closing: bool,
     /// The worker has ended, for this reason.
     pub(super) ended: Option<End>,
+    /// What the worker waits for.
+    pub(super) step: &'static str,
     /// Callers that wait for `changed`.
     waiters: usize,
 }
@@ -115,7 +117,7 @@ impl Connection {
         dispatcher: Arc<dyn Dispatcher>,
     ) -> Result<Self> {
         let (rx, tx) = v1::connection(peer, &messenger.local);
-        let out = Out { tx, sock: None, fault: None, closing: false, ended: None, waiters: 0 };
+        let out = Out { tx, sock: None, fault: None, closing: false, ended: None, step: "TCP connection", waiters: 0 };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
         let shared = Arc::new(Shared {
             id,
@@ -237,6 +239,15 @@ impl Connection {
         self.shared.messenger.check_fork()?;
         may_block()?;
         self.shared.wait(self.shared.lock(), deadline, what, done).map(drop)
+    }
+
+    /// Where it is and what it waits for, in one line: what a time-out says.
+    pub fn describe(&self) -> String {
+        let out = self.shared.lock();
+        match out.tx.state() {
+            ConState::Open => format!("{}: {}", self.shared.peer, ConState::Open),
+            state => format!("{}: {state}: no {} yet", self.shared.peer, out.step),
+        }
     }
 
     /// Whether it has ended, or is about to.

@@ -94,6 +94,11 @@ impl Messenger {
         Ok(con)
     }
 
+    /// Refuses a handle that a fork has copied from its parent.
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        self.0.check_fork()
+    }
+
     /// How many connections have a thread.
     pub fn connections(&self) -> usize {
         self.0.lock().len()

@@ -19,6 +19,7 @@ mod worker;
 pub use connection::{Connection, Counters, NotSent};
 pub use deadline::Deadline;
 pub use dispatch::Dispatcher;
+pub(crate) use dispatch::may_block as check_may_block;
 pub use inbox::{Delivery, Inbox};
 pub use messenger::{Messenger, Timeouts};
 pub(crate) use resolve::Resolver;

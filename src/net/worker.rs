@@ -169,6 +169,7 @@ impl Worker {
                 out.tx.keepalive();
             }
             let more = !out.tx.try_write(&mut sock, &self.shared.context())?;
+            out.step = self.rx.awaiting();
             self.shared.notify(&out);
             (Rx::is_gated(&out.tx), more)
         };
@@ -283,6 +284,7 @@ impl Worker {
                 sock.shutdown();
             }
             out.fault = None;
+            out.step = "TCP connection";
             let cx = self.shared.context();
             (state, con_fault(&mut self.rx, &mut out.tx, &fault, &cx))
         };
