@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod crc32c;
 pub mod crypto;
 pub mod denc;
