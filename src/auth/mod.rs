@@ -1,6 +1,15 @@
 //! Who we are and how we show it: `none` and `cephx`, from the login at a monitor to the authorizer
 //! that an OSD, MDS or manager asks for (`src/auth/`, `net/ceph/auth*.c`).
 //!
+//! ```text
+//!  AuthClient            name, key, global_id, tickets; shared, is an AuthProvider
+//!   │ start()      ▲ install()
+//!   ▼              │
+//!  AuthClientHandler     the login on one monitor connection; several may run at once
+//!
+//!  AuthProvider::get_authorizer ─► Authorizer ─► bytes for one connection to a service
+//! ```
+//!
 //! Pure: bytes and `now` in, bytes out. Nothing here waits, so what is missing is an error
 //! ([`AuthError::NoTicket`]). All that fails, fails closed: there is no way from an error to a
 //! session.
@@ -12,7 +21,9 @@
 
 mod authorizer;
 pub mod cephx;
+mod client;
 mod error;
+mod handler;
 mod name;
 mod none;
 
@@ -20,7 +31,9 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 pub use authorizer::{Authorizer, ConnectionSecret};
+pub use client::AuthClient;
 pub use error::AuthError;
+pub use handler::{AuthClientHandler, AuthRequest, Progress};
 pub use name::{EntityName, EntityNameParseError};
 pub use none::AuthNoneAuthorizer;
 

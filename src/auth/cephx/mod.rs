@@ -3,11 +3,14 @@
 //! from that ticket (`src/auth/cephx/`, `net/ceph/auth_x.c`).
 
 mod authorizer;
+mod client;
 mod protocol;
 mod rotating;
 mod service_ticket;
+mod ticket;
 
 pub use authorizer::CephXAuthorizer;
+pub(super) use client::{CephxClientHandler, Principal, Response, is_denial};
 pub use protocol::{
     CEPHX_GET_AUTH_SESSION_KEY, CEPHX_GET_PRINCIPAL_SESSION_KEY, CEPHX_GET_ROTATING_KEY,
     CephXAuthenticate, CephXAuthorize, CephXAuthorizeA, CephXAuthorizeChallenge,
@@ -18,3 +21,4 @@ pub use rotating::{ExpiringCryptoKey, RotatingSecrets};
 pub use service_ticket::{
     AuthCapsInfo, AuthTicket, CephXServiceTicket, CephXServiceTicketInfo, ServiceTicketReply,
 };
+pub(super) use ticket::CephXTicketManager;

@@ -1,4 +1,9 @@
 mod corpus;
+mod fake_mon;
+mod login;
+mod renewal;
+mod secrets;
+mod vectors;
 
 use super::*;
 use crate::denc::{Decode, DecodeErrorKind, Encode};
