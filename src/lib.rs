@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod crc32c;
 pub mod crypto;
 pub mod denc;
