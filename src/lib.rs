@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod config;
 pub mod crc32c;
 pub mod crypto;
 pub mod denc;
+pub mod ini;
 pub mod limits;
 pub mod types;

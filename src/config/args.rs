@@ -1,10 +1,11 @@
 use zeroize::Zeroizing;
 
-use super::{ConfigError, EntityName};
+use super::ConfigError;
+use crate::auth::EntityName;
+use crate::types::EntityType;
 
 /// What a command line says, read as Ceph's programs do (`ceph_argparse_early_args`,
 /// `md_config_t::parse_argv`).
-#[derive(Default)]
 pub(super) struct Args {
     pub(super) conf: Option<String>,
     pub(super) cluster: Option<String>,
@@ -45,6 +46,19 @@ const SWITCHES: [&str; 8] = [
 ];
 
 impl Args {
+    /// No arguments: `client.admin`, as every client is that says nothing else.
+    pub(super) fn new() -> Self {
+        Self {
+            conf: None,
+            cluster: None,
+            name: EntityName::new(EntityType::CLIENT, "admin"),
+            no_config_file: false,
+            keyfile: None,
+            set: Vec::new(),
+            defaults: Vec::new(),
+        }
+    }
+
     /// Adds arguments behind those already read: later ones hold.
     ///
     /// Ceph knows of each option whether it is a flag. This library does not know all of them,
@@ -92,7 +106,9 @@ impl Args {
         match &*key {
             "conf" => self.conf = Some(value.to_owned()),
             "cluster" => self.cluster = Some(value.to_owned()),
-            "name" => self.name = value.parse()?,
+            "name" => {
+                self.name = value.parse().map_err(|_| ConfigError::BadName(value.to_owned()))?;
+            }
             "id" | "user" => self.name.id = value.to_owned(),
             "keyfile" => self.keyfile = Some(value.to_owned()),
             _ => {
@@ -136,7 +152,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &str) -> Args {
-        let mut parsed = Args::default();
+        let mut parsed = Args::new();
         parsed.parse(args.split(' ').filter(|arg| !arg.is_empty())).unwrap();
         parsed
     }
@@ -169,10 +185,10 @@ mod tests {
         }
         // "error parsing 'q': expected string of the form TYPE.ID".
         for bad in ["q", "foo.x", ""] {
-            let e = Args::default().parse(["-n", bad]).unwrap_err();
+            let e = Args::new().parse(["-n", bad]).unwrap_err();
             assert!(matches!(e, ConfigError::BadName(name) if name == bad));
         }
-        let e = Args::default().parse(["--id"]).unwrap_err();
+        let e = Args::new().parse(["--id"]).unwrap_err();
         assert_eq!(e.to_string(), "option --id requires an argument");
     }
 

@@ -1,35 +1,15 @@
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
-use super::IniError;
+use crate::ini::FileError;
 
 /// Why there is no configuration, or why an option in it cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is longer than [`MAX_CONFIG_LEN`](crate::limits::MAX_CONFIG_LEN).
-    #[error("{}: too long to be a ceph.conf or keyring", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is there, but is not what Ceph takes for a configuration.
-    #[error("{}: {error}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        error: IniError,
-    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Of the files that were asked for none can be opened.
     #[error("none of these files can be opened: {0}")]
     NoFile(String),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::args::Args;
-use super::{Config, ConfigError, EntityName, Env, Ini, Level, file, option_key, value};
+use super::{Config, ConfigError, Env, Level, option_key, value};
+use crate::auth::EntityName;
+use crate::ini::{self, FileError, Ini};
 
 /// Where Ceph looks when it is told nothing (`CEPH_CONF_FILE_DEFAULT`); `$data_dir/config`, which
 /// stands in front of these, is for daemons only.
@@ -70,7 +72,7 @@ impl ConfigBuilder {
 
     /// Reads it all. That no file is there is an error only if one was asked for.
     pub fn load(self) -> Result<Config, ConfigError> {
-        let mut args = Args::default();
+        let mut args = Args::new();
         // Blanks are the only thing that parts arguments there, quotes mean nothing.
         let env_args = self.env.args.as_deref().unwrap_or_default();
         args.parse(env_args.split(' ').filter(|arg| !arg.is_empty()))?;
@@ -129,15 +131,15 @@ impl Config {
         let mut tried = Vec::new();
         for path in value::paths(search).filter(|path| !path.contains("$data_dir")) {
             let path = PathBuf::from(self.expand(path).as_str());
-            match file::open(&path) {
+            match ini::open(&path) {
                 Ok(file) => {
-                    *self.file = file::read_ini(file, &path)?;
+                    *self.file = ini::read_ini(file, &path)?;
                     self.path = Some(path);
                     return Ok(());
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(source) if unreadable.is_none() => {
-                    unreadable = Some(ConfigError::Read { path: path.clone(), source });
+                    unreadable = Some(FileError::Read { path: path.clone(), source });
                 }
                 Err(_) => {}
             }
@@ -145,7 +147,7 @@ impl Config {
         }
         match unreadable {
             // The one reason that helps, where there is one.
-            Some(e) => Err(e),
+            Some(e) => Err(e.into()),
             None if asked_for => Err(ConfigError::NoFile(tried.join(", "))),
             None => Ok(()),
         }
@@ -153,8 +155,8 @@ impl Config {
 }
 
 /// Reads a file that holds a key and nothing else.
-pub(super) fn read_keyfile(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+pub(super) fn read_keyfile(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let file =
-        file::open(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    file::read_text(file, path)
+        ini::open(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    ini::read_text(file, path)
 }

@@ -34,11 +34,9 @@ mod args;
 mod env;
 mod error;
 mod expand;
-mod file;
-mod ini;
+mod keyring;
 mod load;
 mod mon_host;
-mod name;
 mod value;
 
 use std::collections::BTreeMap;
@@ -50,10 +48,11 @@ use zeroize::Zeroizing;
 
 pub use env::Env;
 pub use error::{ConfigError, Origin};
-pub use ini::{Ini, IniError, IniErrorKind, IniValue, Section, normalize_key};
 pub use load::ConfigBuilder;
 pub use mon_host::{MON_PORT_IANA, MON_PORT_LEGACY, MonAddr, MonHost};
-pub use name::EntityName;
+
+use crate::auth::EntityName;
+use crate::ini::{Ini, normalize_key};
 
 use expand::Expander;
 
@@ -211,24 +210,6 @@ impl Config {
             }
         }
         if mons.is_empty() { Err(ConfigError::NoMonHost) } else { Ok(mons) }
-    }
-
-    /// Where to look for a keyring, in this order.
-    pub fn keyring_search(&self) -> Vec<PathBuf> {
-        let search = self.get("keyring").unwrap_or_default();
-        value::paths(&search).map(PathBuf::from).collect()
-    }
-
-    /// The key that stands in `key`, else in the file that `keyfile` names; both go before a
-    /// keyring.
-    pub fn secret_key(&self) -> Result<Option<Zeroizing<String>>, ConfigError> {
-        if let Some(key) = self.get_secret("key").filter(|key| !key.is_empty()) {
-            return Ok(Some(key));
-        }
-        match self.get("keyfile").filter(|path| !path.is_empty()) {
-            Some(path) => load::read_keyfile(Path::new(&path)).map(Some),
-            None => Ok(None),
-        }
     }
 
     /// The names of the methods that a client may authenticate by, the best first: `auth supported`

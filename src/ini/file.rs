@@ -1,16 +1,42 @@
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::ini::line_ends;
-use super::{ConfigError, Ini, IniError, IniErrorKind};
+use super::{Ini, IniError, IniErrorKind, line_ends};
 use crate::limits::MAX_CONFIG_LEN;
+
+/// Why a file cannot be read as a ceph.conf or keyring.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system does not let it be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is longer than [`MAX_CONFIG_LEN`].
+    #[error("{}: too long to be a ceph.conf or keyring", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not of Ceph's syntax.
+    #[error("{}: {error}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: IniError,
+    },
+}
 
 /// Opens a file of a search list. `Err` is for "look at the next one": Ceph passes over what it
 /// cannot open and over directories, whatever the reason.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -19,9 +45,9 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The whole text; a file over the limit is refused, not read.
-pub(super) fn read_text(file: File, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
-    let read_error = |source| ConfigError::Read { path: path.to_owned(), source };
-    let too_long = || ConfigError::TooLong { path: path.to_owned() };
+pub(crate) fn read_text(file: File, path: &Path) -> Result<Zeroizing<String>, FileError> {
+    let read_error = |source| FileError::Read { path: path.to_owned(), source };
+    let too_long = || FileError::TooLong { path: path.to_owned() };
     let len = file.metadata().map_err(read_error)?.len();
     if len > MAX_CONFIG_LEN {
         return Err(too_long());
@@ -37,12 +63,12 @@ pub(super) fn read_text(file: File, path: &Path) -> Result<Zeroizing<String>, Co
         let bytes = Zeroizing::new(e.as_bytes().to_vec());
         let good = bytes.get(..e.utf8_error().valid_up_to()).unwrap_or_default();
         let error = IniError { line: 1 + line_ends(good), kind: IniErrorKind::NotUtf8 };
-        ConfigError::Syntax { path: path.to_owned(), error }
+        FileError::Syntax { path: path.to_owned(), error }
     })
 }
 
 /// Reads and parses a file of sections.
-pub(super) fn read_ini(file: File, path: &Path) -> Result<Ini, ConfigError> {
+pub(crate) fn read_ini(file: File, path: &Path) -> Result<Ini, FileError> {
     let text = read_text(file, path)?;
-    Ini::parse(&text).map_err(|error| ConfigError::Syntax { path: path.to_owned(), error })
+    Ini::parse(&text).map_err(|error| FileError::Syntax { path: path.to_owned(), error })
 }

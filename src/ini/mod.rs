@@ -8,10 +8,21 @@
 //! The functions below are named as the rules of Ceph's grammar and skip where its skipper does,
 //! so that they can be compared line by line.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod file;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use zeroize::Zeroizing;
+
+pub use file::FileError;
+pub(crate) use file::{open, read_ini, read_text};
 
 /// Why a text is not a ceph.conf or keyring, and on which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,8 +80,14 @@ impl fmt::Debug for IniValue {
     }
 }
 
-/// The settings of one section, by [normalized](normalize_key) key.
-pub type Section = BTreeMap<String, IniValue>;
+/// One section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The line of its first heading, counted from 1.
+    pub line: u32,
+    /// Its settings, by [normalized](normalize_key) key.
+    pub settings: BTreeMap<String, IniValue>,
+}
 
 /// The sections of a file. Of two settings with the same key the later one holds, also when the
 /// section was opened twice.
@@ -85,9 +102,15 @@ impl Ini {
         Parser::new(text).conf_file()
     }
 
+    /// Reads a file of at most [`MAX_CONFIG_LEN`](crate::limits::MAX_CONFIG_LEN) bytes.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let read_error = |source| FileError::Read { path: path.to_owned(), source };
+        read_ini(open(path).map_err(read_error)?, path)
+    }
+
     /// The value of `key` in that very section.
     pub fn get(&self, section: &str, key: &str) -> Option<&IniValue> {
-        self.sections.get(section)?.get(&*normalize_key(key))
+        self.sections.get(section)?.settings.get(&*normalize_key(key))
     }
 
     /// All sections in the order of their names.
@@ -95,12 +118,9 @@ impl Ini {
         self.sections.iter().map(|(name, section)| (name.as_str(), section))
     }
 
-    fn insert(&mut self, section: &str, (key, value): (String, IniValue)) {
-        self.section(section).insert(key, value);
-    }
-
-    fn section(&mut self, name: &str) -> &mut Section {
-        self.sections.entry(name.to_owned()).or_default()
+    fn section(&mut self, name: String, line: u32) -> &mut Section {
+        let new = || Section { line, settings: BTreeMap::new() };
+        self.sections.entry(name).or_insert_with(new)
     }
 }
 
@@ -131,14 +151,17 @@ impl<'a> Parser<'a> {
         }
         let mut ini = Ini::default();
         // One setting and no section at all is the global one. Nobody knows why.
-        if let Some(setting) = self.key_val()? {
-            ini.insert("global", setting);
+        if let Some((key, value)) = self.key_val()? {
+            ini.section("global".to_owned(), 1).settings.insert(key, value);
         } else {
             self.eols();
-            while let Some(name) = self.heading()? {
-                ini.section(&name);
-                while let Some(setting) = self.setting_not_heading()? {
-                    ini.insert(&name, setting);
+            loop {
+                self.skip();
+                let line = self.line();
+                let Some(name) = self.heading()? else { break };
+                let section = ini.section(name, line);
+                while let Some((key, value)) = self.setting_not_heading()? {
+                    section.settings.insert(key, value);
                 }
                 self.eols();
             }
@@ -397,7 +420,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Line ends in these bytes: `\n`, `\r\n` or `\r`.
-pub(super) fn line_ends(bytes: &[u8]) -> u32 {
+fn line_ends(bytes: &[u8]) -> u32 {
     let lf_behind = bytes.iter().skip(1).chain(Some(&0)).map(|&b| b == b'\n');
     let ends = bytes.iter().zip(lf_behind);
     ends.filter(|&(&b, lf)| b == b'\n' || (b == b'\r' && !lf)).count() as u32
