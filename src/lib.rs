@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod config;
 pub mod crc32c;
 pub mod crypto;
 pub mod denc;
 pub mod error;
+pub mod ini;
 pub mod limits;
 pub mod msgr;
 pub mod net;

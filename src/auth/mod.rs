@@ -24,6 +24,7 @@ pub mod cephx;
 mod client;
 mod error;
 mod handler;
+pub mod keyring;
 mod name;
 mod none;
 
