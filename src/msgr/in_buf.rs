@@ -103,7 +103,7 @@ impl InBuf {
             }
             match t.recv_spare(out, missing) {
                 Ok(0) => return Err(Fault::PeerClosed),
-                Ok(_) => {}
+                Ok(n) => self.drained = n < missing,
                 Err(e) if would_block(&e) => {
                     self.drained = true;
                     return Ok(false);
@@ -207,6 +207,15 @@ mod tests {
         buf.readable();
         assert!(buf.fill(21, &mut t).unwrap());
         assert_eq!((t.calls.recv, t.calls.blocked), (2, 0));
+    }
+
+    #[test]
+    fn a_large_segment_that_is_not_all_there_costs_no_read_in_vain() {
+        let len = 10 * PREFETCH;
+        let (mut buf, mut t) = (InBuf::new(), pipe(&bytes(3 * PREFETCH)));
+        let mut out = Vec::with_capacity(len);
+        assert!(!buf.fill_segment(&mut out, len, &mut t).unwrap());
+        assert_eq!((out.len(), t.calls.blocked), (3 * PREFETCH, 0));
     }
 
     #[test]
