@@ -7,5 +7,6 @@ pub mod crc32c;
 pub mod crypto;
 pub mod denc;
 pub mod limits;
+pub mod messages;
 pub mod msgr;
 pub mod types;
