@@ -10,6 +10,7 @@ pub mod denc;
 pub mod error;
 pub mod ini;
 pub mod limits;
+pub mod messages;
 pub mod msgr;
 pub mod net;
 pub mod types;
