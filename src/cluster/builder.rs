@@ -226,7 +226,7 @@ fn resolve(hosts: Vec<MonHost>, deadline: Deadline) -> Result<Vec<MonTarget>> {
         for mon in resolved {
             let MonAddr::Addrs(addrs) = mon.at else { continue };
             match addrs.legacy() {
-                Some(addr) => targets.push(MonTarget { name: mon.name, addr }),
+                Some(addr) => targets.push(MonTarget { rank: targets.len(), addr }),
                 None => only_v2 = Some(addrs),
             }
         }

@@ -24,8 +24,8 @@ use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
 /// The monitors that are known before a monmap is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonTarget {
-    /// The monitor's name, or one made up for it.
-    pub name: String,
+    /// Its rank, or its place in the list that is known before there are ranks.
+    pub rank: usize,
     /// Its address of messenger v1.
     pub addr: EntityAddr,
 }

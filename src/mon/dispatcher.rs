@@ -58,7 +58,8 @@ impl State {
 
 impl Inner {
     fn dispatch(self: &Arc<Self>, con: &Connection, msg: Message) {
-        let outcome = match msg.header.msg_type {
+        let (msg_type, len) = (msg.header.msg_type, msg.len());
+        let outcome = match msg_type {
             types::CEPH_MSG_AUTH_REPLY => self.handle_auth_reply(con, &msg),
             types::CEPH_MSG_MON_MAP => self.handle_monmap(&msg),
             types::MSG_MGR_MAP => self.handle_mgrmap(&msg),
@@ -78,7 +79,7 @@ impl Inner {
             }
         };
         if let Err(e) = outcome {
-            log::warn!("{}: {:?}: {e}", con.peer(), msg);
+            log::warn!("{}: a message of type {msg_type} ({len} bytes): {e}", con.peer());
         }
     }
 

@@ -24,7 +24,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Hunt {
     pub(super) running: bool,
-    /// Ranks that this round has still to try.
+    /// The targets that this round has still to try, by their index.
     untried: Vec<usize>,
     /// Connections that are not logged in yet, by their id.
     pub(super) pending: BTreeMap<u64, Pending>,
@@ -77,10 +77,10 @@ impl Inner {
 
     /// Tries one more monitor of this round; false where there is none left.
     fn try_next(self: &Arc<Self>, state: &mut State) -> bool {
-        let Some(rank) = state.hunt.untried.pop() else { return false };
-        let Some(target) = state.targets.get(rank) else { return false };
+        let Some(i) = state.hunt.untried.pop() else { return false };
+        let Some(target) = state.targets.get(i) else { return false };
         let peer = Peer {
-            name: EntityName::new(EntityType::MON, rank as i64),
+            name: EntityName::new(EntityType::MON, target.rank as i64),
             addr: target.addr,
             policy: Policy::LOSSY_CLIENT,
         };
@@ -145,7 +145,8 @@ impl Inner {
         state.hunt.failures.insert(con.peer().to_string(), e.to_string());
         if fresh {
             // The same monitor lets us in as somebody new.
-            state.hunt.untried.push(con.peer().name.num.max(0) as usize);
+            let addr = con.peer().addr;
+            state.hunt.untried.extend(state.targets.iter().position(|t| t.addr == addr));
         }
         self.try_next(state);
         if !state.hunt.pending.is_empty() {
@@ -272,7 +273,7 @@ pub(super) fn auth_message(request: AuthRequest, monmap_epoch: Epoch) -> Message
     MAuth { paxos, protocol, auth_payload: payload, monmap_epoch }.to_message(Features::SUPPORTED)
 }
 
-/// The ranks 0..n in random order.
+/// The numbers 0..n in random order.
 fn shuffled(n: usize) -> Vec<usize> {
     let mut ranks: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {

@@ -14,15 +14,15 @@ mod subs;
 
 pub use client::{HuntOptions, MonClient, MonTarget};
 pub use events::{MapEvent, MapEvents};
-pub use mgrmap::MgrMap;
-pub use monmap::{MonInfo, MonMap};
+pub use mgrmap::{MgrMap, StandbyInfo};
+pub use monmap::{AuthCiphers, ElectionStrategy, MonFeatures, MonInfo, MonMap};
 
 /// The monitors of a map that have an address of messenger v1, in the order of their ranks.
 fn targets(map: &MonMap) -> Vec<MonTarget> {
-    map.mons
-        .iter()
-        .filter_map(|mon| {
-            Some(MonTarget { name: mon.name.clone(), addr: mon.addrs.legacy()? })
+    (0..map.size())
+        .filter_map(|rank| {
+            let mon = map.mon_of_rank(rank)?;
+            Some(MonTarget { rank, addr: mon.public_addrs.legacy()? })
         })
         .collect()
 }
