@@ -4,11 +4,11 @@ use std::time::Instant;
 use super::{CephXAuthorizer, CephXTicketBlob, ServiceTicketReply};
 use crate::auth::AuthError;
 use crate::crypto::{CryptoError, CryptoKey};
-use crate::denc::DecodeErrorKind;
-use crate::denc::Reader;
+use crate::denc::{DecodeErrorKind, Reader};
 use crate::types::{EntityType, GlobalId};
 
-/// A ticket that we hold and how long it is good for (`CephXTicketHandler`, `ceph_x_ticket_handler`).
+/// A ticket that we hold and how long it is good for (`CephXTicketHandler`; in the kernel
+/// `ceph_x_ticket_handler`).
 #[derive(Clone, Debug)]
 pub(crate) struct CephXTicketHandler {
     session_key: CryptoKey,

@@ -85,7 +85,8 @@ impl FakeMon {
 
     pub(super) fn handle(&mut self, con: &mut Con, request: &AuthRequest) -> Reply {
         let mut w = Writer::new(Features::ALL);
-        let result = if con.method == 0 && request.protocol == CEPH_AUTH_UNKNOWN {
+        let hello = con.method == 0 && request.protocol == CEPH_AUTH_UNKNOWN;
+        let result = if hello {
             self.hello(con, &request.payload, &mut w)
         } else {
             self.request(con, &request.payload, &mut w)

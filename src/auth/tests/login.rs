@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fake_mon::{Con, FakeMon, Reply, random_key};
+use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
 use crate::crypto::tests::to_hex;
@@ -87,7 +88,7 @@ fn a_login_brings_all_tickets_in_one_reply() {
     for (entity, service) in TYPES {
         let mut mon = FakeMon::new(entity, service);
         let client = client_of(&mon);
-        let now = Instant::now();
+        let now = some_time();
         let mut con = Con::default();
         let (mut handler, hello) = client.start();
         talk(&mut mon, &mut con, &mut handler, hello, now).unwrap();
@@ -125,7 +126,7 @@ fn a_monitor_from_before_nautilus_is_asked_for_the_other_tickets() {
         let mut mon = FakeMon::new(entity, service);
         mon.ignores_other_keys = true;
         let client = client_of(&mon);
-        let now = Instant::now();
+        let now = some_time();
         let (_, con) = login(&mut mon, &client, now).unwrap();
         assert_eq!(con.requests, [CEPHX_GET_AUTH_SESSION_KEY, CEPHX_GET_PRINCIPAL_SESSION_KEY]);
         assert_eq!(con.keys, [0x37, 0x17]);
@@ -138,7 +139,7 @@ fn a_connection_secret_is_kept_for_msgr2() {
     let mut mon = FakeMon::new(KeyType::Aes256k, KeyType::Aes256k);
     mon.connection_secret = vec![0x5a; 64];
     let client = client_of(&mon);
-    let (handler, _) = login(&mut mon, &client, Instant::now()).unwrap();
+    let (handler, _) = login(&mut mon, &client, some_time()).unwrap();
     assert_eq!(handler.connection_secret().unwrap().as_bytes(), [0x5a; 64]);
 }
 
@@ -148,7 +149,7 @@ fn a_wrong_key_is_denied_and_the_text_names_what_it_can_be() {
         let mut mon = FakeMon::new(entity, service);
         for wrong in [KeyType::Aes, KeyType::Aes256k] {
             let client = client_with(Some(random_key(wrong)), &[CEPH_AUTH_CEPHX]);
-            let e = login(&mut mon, &client, Instant::now()).unwrap_err();
+            let e = login(&mut mon, &client, some_time()).unwrap_err();
             assert_eq!(e, AuthError::Denied { errno: 13 });
             let text = e.to_string();
             for reason in ["wrong key", "unknown entity", "type of key", "errno 13"] {
@@ -166,7 +167,7 @@ fn a_monitor_that_does_not_know_our_key_cannot_pretend_to() {
         let client = client_with(Some(random_key(entity)), &[CEPH_AUTH_CEPHX]);
         let (mut handler, hello) = client.start();
         let mut con = Con::default();
-        let now = Instant::now();
+        let now = some_time();
         mon.handle(&mut con, &hello).give(&mut handler, now).unwrap();
 
         let its_own = client_of(&mon);
@@ -187,7 +188,7 @@ fn a_monitor_that_does_not_know_our_key_cannot_pretend_to() {
 
 #[test]
 fn protocols_are_agreed_on_or_refused() {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     let key = Some(mon.entity_key.clone());
 
@@ -241,13 +242,13 @@ fn other_results_keep_their_errno() {
     ] {
         let (mut handler, _) = client.start();
         let reply = Reply { protocol: 0, result, global_id: 0, payload: vec![] };
-        assert_eq!(reply.give(&mut handler, Instant::now()).unwrap_err(), expected);
+        assert_eq!(reply.give(&mut handler, some_time()).unwrap_err(), expected);
     }
 }
 
 #[test]
 fn a_login_without_or_with_a_changed_global_id_fails() {
-    let now = Instant::now();
+    let now = some_time();
     for (hello_id, reply_id, expected) in [
         (Some(0), Some(0), AuthError::NoGlobalId),
         (None, Some(9), AuthError::GlobalIdChanged { from: GlobalId(4101), to: GlobalId(9) }),
@@ -273,7 +274,7 @@ fn up_to_tickets(
     ignores_other_keys: bool,
     with: impl Fn(&mut Reply) -> bool,
 ) -> Result<Progress, AuthError> {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(entity, entity);
     mon.ignores_other_keys = ignores_other_keys;
     mon.connection_secret = vec![0x5a; 64];
@@ -356,7 +357,7 @@ fn garbage_is_an_error() {
     let mut seed = 1u64;
     for len in 0..200 {
         let (mut handler, _) = client.start();
-        let now = Instant::now();
+        let now = some_time();
         let mut reply = Reply { protocol: 2, result: 0, global_id: 1, payload: Vec::new() };
         reply.payload = (0..len)
             .map(|_| {
@@ -372,7 +373,7 @@ fn garbage_is_an_error() {
 
 #[test]
 fn the_wrong_reply_or_one_too_many_is_an_error() {
-    let now = Instant::now();
+    let now = some_time();
     let e = up_to_tickets(KeyType::Aes, false, |reply| {
         let header = CephXResponseHeader { request_type: 0x0200, status: 0 };
         reply.payload.splice(..6, header.to_bytes(Features::ALL));
@@ -402,7 +403,7 @@ fn the_wrong_reply_or_one_too_many_is_an_error() {
 
 #[test]
 fn a_missing_ticket_is_named_but_for_the_managers_during_an_upgrade() {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     mon.secrets.remove(&0x10);
     let client = client_of(&mon);

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::fake_mon::{Con, FakeMon, random_key};
 use super::login::{check_authorizer, client_of, client_with, login, talk};
+use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
 use crate::crypto::KeyType;
@@ -22,7 +23,7 @@ fn claimed(hello: &AuthRequest) -> GlobalId {
 }
 
 fn types() -> impl Iterator<Item = (FakeMon, Instant)> {
-    [KeyType::Aes, KeyType::Aes256k].into_iter().map(|t| (FakeMon::new(t, t), Instant::now()))
+    [KeyType::Aes, KeyType::Aes256k].into_iter().map(|t| (FakeMon::new(t, t), some_time()))
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn the_global_id_is_kept_with_the_old_ticket_on_another_monitor() {
 
 #[test]
 fn the_global_id_survives_a_change_of_the_key_s_type() {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     let old = client_of(&mon);
     login(&mut mon, &old, now).unwrap();
@@ -168,7 +169,7 @@ fn a_refused_old_ticket_is_forgotten_once() {
 
 #[test]
 fn a_refusal_does_not_forget_what_another_connection_has_got_since() {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     let client = client_of(&mon);
     login(&mut mon, &client, now).unwrap();
@@ -202,7 +203,7 @@ fn of_several_logins_at_once_the_installed_one_counts() {
 
 #[test]
 fn a_connection_lost_after_the_proof_leaves_nothing_behind() {
-    let now = Instant::now();
+    let now = some_time();
     let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     let client = client_of(&mon);
     let (mut handler, hello) = client.start();
@@ -259,9 +260,21 @@ fn a_daemon_gets_its_rotating_secrets() {
 }
 
 #[test]
+fn a_second_hello_on_a_connection_is_no_request_that_a_monitor_knows() {
+    // As seen with 16.2.15, which is why a refused login asks for a new connection.
+    let now = some_time();
+    let mut mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
+    let client = client_of(&mon);
+    let (_, mut con) = login(&mut mon, &client, now).unwrap();
+    let (mut handler, hello) = client.start();
+    let e = talk(&mut mon, &mut con, &mut handler, hello, now).unwrap_err();
+    assert_eq!(e, AuthError::Refused { errno: 22 });
+}
+
+#[test]
 fn nothing_is_renewed_before_a_login_is_installed() {
     let mon = FakeMon::new(KeyType::Aes, KeyType::Aes);
     let (mut handler, _) = client_with(Some(mon.entity_key), &[CEPH_AUTH_CEPHX]).start();
-    assert_eq!(handler.renew(Instant::now()), Err(AuthError::NotAuthenticated));
+    assert_eq!(handler.renew(some_time()), Err(AuthError::NotAuthenticated));
     assert_eq!(handler.request_rotating_keys(), Err(AuthError::NotAuthenticated));
 }

@@ -1,10 +1,10 @@
 //! No `Debug` of a public type shows a secret, in whatever way bytes can be written.
 
 use std::fmt::Debug;
-use std::time::Instant;
 
 use super::fake_mon::{Con, FakeMon};
 use super::login::{client_of, talk};
+use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
 use crate::crypto::tests::to_hex;
@@ -65,7 +65,7 @@ fn the_check_finds_secrets() {
 #[test]
 fn debug_shows_no_secret() {
     for t in [KeyType::Aes, KeyType::Aes256k] {
-        let now = Instant::now();
+        let now = some_time();
         let mut mon = FakeMon::new(t, t);
         mon.connection_secret = (100..164).collect();
         let mut secrets = vec![secret_of(&mon.entity_key), mon.connection_secret.clone()];

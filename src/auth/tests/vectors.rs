@@ -1,8 +1,9 @@
 //! Bytes of live daemons. Type 2 is from a cluster of 20.2.4 that has since been destroyed; type 1
 //! has the key 00 01 .. 0f and was checked against 16.2.15.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
 use crate::crypto::tests::{ENTITY_KEY, aes_key, aes256k, hex, session_key, to_hex};
@@ -165,7 +166,7 @@ fn a_ticket_of_a_20_2_4_monitor_opens_with_the_key_that_asked_for_it() {
         let header: CephXResponseHeader = r.get()?;
         assert_eq!(header.request_type, CEPHX_GET_AUTH_SESSION_KEY);
         let mut tickets = CephXTicketManager::default();
-        tickets.verify_service_ticket_reply(key, 0x20, &mut r, Instant::now())?;
+        tickets.verify_service_ticket_reply(key, 0x20, &mut r, some_time())?;
         r.finish()?;
         Ok(tickets)
     };
@@ -175,7 +176,7 @@ fn a_ticket_of_a_20_2_4_monitor_opens_with_the_key_that_asked_for_it() {
     assert_eq!(tickets.old_ticket().unwrap().blob.len(), 146);
 
     // 72 hours, and renewal after 54.
-    let now = Instant::now();
+    let now = some_time();
     let hours = |h: u64| now + Duration::from_secs(h * 3600);
     assert_eq!(tickets.validate_tickets(0x20, hours(53)), 0);
     assert_eq!(tickets.validate_tickets(0x20, hours(54)), 0x20);
