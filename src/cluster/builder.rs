@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::auth::keyring::Keyring;
+use crate::auth::keyring::KeyringError;
 use crate::auth::{AuthClient, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, EntityName};
 use crate::config::{Config, ConfigBuilder, Env, MonAddr, MonHost};
 use crate::crypto::CryptoKey;
@@ -184,11 +184,11 @@ fn auth_client(config: &Config, key: Option<CryptoKey>) -> Result<Arc<AuthClient
         .collect();
     let key = match key {
         None if methods.contains(&CEPH_AUTH_CEPHX) => {
-            match Keyring::find_key(config) {
+            match find_key(config) {
                 Ok(key) => Some(key),
                 // A cluster that lets everybody in needs no key.
                 Err(_) if methods.contains(&CEPH_AUTH_NONE) => None,
-                Err(e) => return Err(Error::new(ErrorKind::Config, e.to_string()).with_source(e)),
+                Err(e) => return Err(e),
             }
         }
         key => key,
@@ -197,6 +197,12 @@ fn auth_client(config: &Config, key: Option<CryptoKey>) -> Result<Arc<AuthClient
     let client = AuthClient::new(config.name().clone(), key, &methods, &services)
         .map_err(|e| Error::new(ErrorKind::Auth, e.to_string()).with_source(e))?;
     Ok(Arc::new(client))
+}
+
+/// The key that `key`, `keyfile` or the keyrings have for the entity.
+fn find_key(config: &Config) -> Result<CryptoKey> {
+    let broken = |e: KeyringError| Error::new(ErrorKind::Config, e.to_string()).with_source(e);
+    config.keyring().map_err(broken)?.key(config.name()).cloned().map_err(broken)
 }
 
 /// The monitors' addresses of messenger v1.
