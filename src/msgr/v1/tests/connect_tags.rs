@@ -127,6 +127,22 @@ fn resetsession_drops_the_session_and_tells_it() {
 }
 
 #[test]
+fn a_reset_that_cannot_be_told_has_not_happened() {
+    // The reply is followed by a byte too many: the handshake ends there, and with it would the
+    // news. The session stays, and the next attempt is told again.
+    let (mut con, _) = reconnecting(Scenario::lossless());
+    let bytes = [&Reply::new(RESETSESSION).bytes()[..], &[0]].concat();
+    let fault = con.receive(&bytes).unwrap_err();
+    assert_eq!(fault, Fault::ReplyBeforeRequest);
+    assert_eq!(con.fault(&fault), Consequence::Backoff);
+    assert_eq!(con.tx.session.out_queue.len(), 3);
+    assert_eq!(con.dial_to_connect().connect_seq, 2);
+    con.receive(&Reply::new(RESETSESSION).bytes()).unwrap();
+    assert_eq!(con.take_events(), [Event::RemoteReset]);
+    assert_eq!(con.tx.session.out_queue.len(), 0);
+}
+
+#[test]
 fn retry_session_takes_the_peers_connect_seq() {
     let (mut con, first) = reconnecting(Scenario::lossless());
     con.receive(&Reply::new(RETRY_SESSION).connect_seq(9).bytes()).unwrap();
