@@ -35,7 +35,7 @@ pub(super) struct Body {
     header: WireHeader,
     /// Front and middle, in one buffer.
     head: Vec<u8>,
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 /// One whole thing that the peer sent.

@@ -4,6 +4,10 @@
 mod acceptor;
 mod connect_tags;
 mod handshake;
+mod keepalive;
+mod messages;
+mod revoke;
+mod seq;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -221,6 +225,12 @@ impl Con {
 
     fn send(&mut self, n: u8) -> MsgId {
         self.tx.send(msg(n))
+    }
+
+    fn send_each(&mut self, numbers: impl IntoIterator<Item = u8>) {
+        numbers.into_iter().for_each(|n| {
+            self.send(n);
+        });
     }
 
     /// Front bytes of the messages that reached us, in order.
