@@ -261,7 +261,7 @@ impl Rx {
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);
                 tx.session.discard_sent(seq);
-                Ok(Some(Event::Acked(seq)))
+                Ok(Some(Event::Acked(tx.session.out_acked)))
             }
             Incoming::Keepalive => {
                 log::trace!("{}: < keepalive", tx.peer);

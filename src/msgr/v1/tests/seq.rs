@@ -112,6 +112,24 @@ fn an_ack_frees_what_it_covers() {
 }
 
 #[test]
+fn what_was_never_sent_is_not_acknowledged() {
+    let mut con = Scenario::lossless().open();
+    con.send(1);
+    con.run().unwrap();
+    con.receive(&peer_acks(99)).unwrap();
+    assert_eq!(con.take_events(), [Event::Acked(Seq(1))]);
+    con.send(2);
+    con.run().unwrap();
+    assert_eq!(con.tx.progress(), (Seq(2), Seq(1)));
+    assert_eq!(con.tx.session.out_sent.len(), 1);
+
+    let mut con = Scenario::lossless().connect();
+    con.send(1);
+    con.receive(&Reply::new(SEQ).in_seq(99).bytes()).unwrap();
+    assert_eq!(con.tx.progress(), (Seq(1), Seq(0)));
+}
+
+#[test]
 fn a_lossy_session_takes_an_ack_and_keeps_nothing() {
     let mut con = Scenario::lossy().open();
     con.send(1);
