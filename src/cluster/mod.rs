@@ -97,12 +97,7 @@ impl Cluster {
         Self::builder().connect()
     }
 
-    fn new(
-        messenger: Messenger,
-        auth: Arc<AuthClient>,
-        mon: MonClient,
-        timeout: Duration,
-    ) -> Self {
+    fn new(messenger: Messenger, auth: Arc<AuthClient>, mon: MonClient, timeout: Duration) -> Self {
         let inner = Inner { messenger, auth, mon, sessions: Mutex::default() };
         Self { inner: Arc::new(inner), timeout }
     }
@@ -200,8 +195,8 @@ impl Cluster {
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
         let json = cmd.to_json();
-        let msg = message(self.mon().fsid(deadline)?, vec![json.clone()])
-            .with_data(cmd.input_bytes());
+        let msg =
+            message(self.mon().fsid(deadline)?, vec![json.clone()]).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
@@ -263,7 +258,8 @@ impl Cluster {
     /// daemon has moved.
     fn session(&self, target: Target, place: &Place) -> Result<Arc<Session>> {
         let addr = place.addrs.legacy().ok_or_else(|| {
-            let text = format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
+            let text =
+                format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
             Error::new(ErrorKind::Protocol, text)
         })?;
         let mut sessions = self.inner.lock();

@@ -207,9 +207,7 @@ impl MonMap {
 
     /// The rank of the monitor that listens at that address.
     pub fn rank_of_addr(&self, addr: &EntityAddr) -> Option<usize> {
-        self.ranks
-            .iter()
-            .position(|n| self.mon(n).is_some_and(|m| m.public_addrs.0.contains(addr)))
+        self.ranks.iter().position(|n| self.mon(n).is_some_and(|m| m.public_addrs.0.contains(addr)))
     }
 
     /// Adds a monitor, or replaces the one of that name, and ranks all anew.

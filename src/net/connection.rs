@@ -117,7 +117,15 @@ impl Connection {
         dispatcher: Arc<dyn Dispatcher>,
     ) -> Result<Self> {
         let (rx, tx) = v1::connection(peer, &messenger.local);
-        let out = Out { tx, sock: None, fault: None, closing: false, ended: None, step: "TCP connection", waiters: 0 };
+        let out = Out {
+            tx,
+            sock: None,
+            fault: None,
+            closing: false,
+            ended: None,
+            step: "TCP connection",
+            waiters: 0,
+        };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
         let shared = Arc::new(Shared {
             id,

@@ -139,12 +139,12 @@ fn a_reply_behind_a_reply_that_asks_again_is_a_fault() {
         let mut con = Scenario::lossless().connect();
         let both = [Reply::new(tag).bytes(), Reply::new(READY).bytes()].concat();
         assert_eq!(con.receive(&both), Err(Fault::ReplyBeforeRequest), "tag {tag}");
-        assert_eq!(con.pipe.output, []);
+        assert_eq!(con.pipe.output, b"");
     }
     let mut con = Scenario::lossless().cephx().connect();
     let challenge = Reply::challenge(&aes_key(), 1).bytes();
     assert_eq!(con.receive(&[&challenge[..], &[READY]].concat()), Err(Fault::ReplyBeforeRequest));
-    assert_eq!(con.pipe.output, []);
+    assert_eq!(con.pipe.output, b"");
 }
 
 #[test]

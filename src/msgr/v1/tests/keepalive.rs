@@ -107,5 +107,5 @@ fn a_keepalive_that_is_due_keeps_a_session_from_standby_and_wakes_it() {
     con.fault(&Fault::PeerClosed);
     con.dial_to_connect();
     con.receive(&Reply::new(READY).connect_seq(3).bytes()).unwrap();
-    assert_eq!(con.pipe.output, []);
+    assert_eq!(con.pipe.output, b"");
 }

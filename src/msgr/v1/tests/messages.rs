@@ -268,7 +268,7 @@ fn a_key_of_type_2_without_cephx_v2_signs_nothing_and_passes_nothing() {
     let mut con = open();
     con.send(1);
     assert_eq!(con.run(), Err(Fault::BadSignature));
-    assert_eq!(con.pipe.output, [], "it does not go out unsigned");
+    assert_eq!(con.pipe.output, b"", "it does not go out unsigned");
 }
 
 #[test]
