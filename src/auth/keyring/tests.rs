@@ -28,7 +28,7 @@ fn keyrings_as_ceph_authtool_lists_them() {
             format!("[client.a]\n\tkey = {B}\n\tcaps mon = \"q\"\n"),
         ),
         (
-            format!("[client.a]\nkey=AQBhqPVlsbC9BRAABBsnPfDX\\\nfpQvZRu6WLTbcw==\n"),
+            "[client.a]\nkey=AQBhqPVlsbC9BRAABBsnPfDX\\\nfpQvZRu6WLTbcw==\n".to_owned(),
             format!("[client.a]\n\tkey = {A}\n"),
         ),
         (
