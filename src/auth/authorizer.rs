@@ -53,6 +53,14 @@ impl Authorizer {
         }
     }
 
+    /// Whether the service has still to prove itself. `none` has nothing to check.
+    pub fn wants_reply(&self) -> bool {
+        match &self.0 {
+            Inner::None(_) => false,
+            Inner::Cephx(authorizer) => !authorizer.is_verified(),
+        }
+    }
+
     /// The key that signs messages (v1) and the handshake (v2); `None` if nothing is signed.
     pub fn session_key(&self) -> Option<&CryptoKey> {
         match &self.0 {

@@ -4,6 +4,7 @@
 //! Pure: bytes in, values out. A [`Reader`] refuses only what Ceph refuses; counts are capped by
 //! the bytes that are left, so no length from the wire decides an allocation by itself.
 
+mod collections;
 mod error;
 mod reader;
 mod writer;

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use byteorder::{ByteOrder, LittleEndian};
 
 use super::{Decode, DecodeError, DecodeErrorKind};
@@ -159,6 +161,16 @@ impl<'a> Reader<'a> {
             out.push(item(self)?);
         }
         Ok(out)
+    }
+
+    /// `u32` count, then pairs of key and value, each pair of at least `min` bytes.
+    pub fn map<K: Ord, V>(
+        &mut self,
+        min: usize,
+        mut pair: impl FnMut(&mut Self) -> Result<(K, V), DecodeError>,
+    ) -> Result<BTreeMap<K, V>, DecodeError> {
+        let n = self.count(min)?;
+        (0..n).map(|_| pair(self)).collect()
     }
 
     /// A value of type `T`.

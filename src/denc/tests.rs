@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::types::Features;
 
@@ -68,4 +70,16 @@ fn a_count_is_capped_by_the_bytes_left() {
 #[test]
 fn left_over_bytes_are_an_error() {
     assert_eq!(u8::from_bytes(&[1, 2]).unwrap_err().kind, DecodeErrorKind::Trailing(1));
+}
+
+#[test]
+fn maps_and_sets_are_counted_pairs_and_items() {
+    let wire = [2, 0, 0, 0, 1, 5, 0, 3, 6, 0];
+    let map = BTreeMap::<u8, u16>::from_bytes(&wire).unwrap();
+    assert_eq!(map, [(1, 5), (3, 6)].into());
+    assert_eq!(map.to_bytes(Features::ALL), wire);
+    let e = BTreeMap::<u8, u16>::from_bytes(&wire[..9]).unwrap_err();
+    assert_eq!(e.kind, DecodeErrorKind::BadCount(2));
+    let set = BTreeSet::<u8>::from_bytes(&[2, 0, 0, 0, 9, 4]).unwrap();
+    assert_eq!(set.to_bytes(Features::ALL), [2, 0, 0, 0, 4, 9]);
 }

@@ -86,7 +86,8 @@ impl EntityAddr {
         let mut out = [0; LEGACY_ADDR_LEN];
         LittleEndian::write_u32(&mut out[4..8], self.nonce);
         // A blank address goes out as IPv4's, as Ceph's own clients send theirs.
-        let addr = self.sockaddr.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        let addr =
+            self.sockaddr.unwrap_or_else(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
         write_sockaddr(&mut out[8..], addr);
         out[8..10].reverse();
         out

@@ -17,6 +17,7 @@ pub struct CephXAuthorizer {
     nonce: u64,
     part_a_len: usize,
     bytes: Vec<u8>,
+    verified: bool,
     connection_secret: Option<ConnectionSecret>,
 }
 
@@ -36,6 +37,7 @@ impl CephXAuthorizer {
             nonce,
             part_a_len: bytes.len(),
             bytes,
+            verified: false,
             connection_secret: None,
         };
         authorizer.put_part_b(None)?;
@@ -61,6 +63,10 @@ impl CephXAuthorizer {
         &self.session_key
     }
 
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     pub(crate) fn connection_secret(&self) -> Option<&ConnectionSecret> {
         self.connection_secret.as_ref()
     }
@@ -84,6 +90,7 @@ impl CephXAuthorizer {
         if reply.nonce_plus_one != self.nonce.wrapping_add(1) {
             return Err(AuthError::BadNonce);
         }
+        self.verified = true;
         self.connection_secret = reply.connection_secret;
         Ok(())
     }

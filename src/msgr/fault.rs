@@ -1,0 +1,213 @@
+//! Every way in which the wire or the peer can be wrong, and what follows from it.
+
+use std::io;
+
+use super::{ConState, Policy};
+use crate::auth::AuthError;
+use crate::denc::DecodeError;
+use crate::types::{EntityAddr, EntityType, Features, Seq};
+
+/// Why a connection broke. One variant for each way; tests match on them.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The socket gave an error.
+    #[error("{}", io_text(*.0))]
+    Io(io::ErrorKind),
+    /// The peer closed its end of the socket.
+    #[error("the peer closed the connection")]
+    PeerClosed,
+    /// The peer said CLOSE.
+    #[error("the peer ended the session (CLOSE)")]
+    CloseTag,
+    /// A step took longer than its deadline allows.
+    #[error("no {0} in time")]
+    TimedOut(&'static str),
+    /// The first bytes are not those of a Ceph messenger.
+    #[error("bad banner: not a Ceph messenger")]
+    BadBanner,
+    /// The peer speaks messenger v2 on this port.
+    #[error("the peer speaks messenger v2 here: this is not a port of messenger v1")]
+    PeerSpeaksV2,
+    /// The peer says that it is someone else.
+    #[error("wrong peer: {got} answers where {want} was dialled")]
+    WrongPeer {
+        /// The address that was dialled.
+        want: EntityAddr,
+        /// The address that the peer claims.
+        got: EntityAddr,
+    },
+    /// Bytes of a reply were there before its request had been written.
+    #[error("a reply came before its request was written")]
+    ReplyBeforeRequest,
+    /// A fixed-size part of the protocol does not decode.
+    #[error("malformed {}", .0)]
+    Decode(DecodeError),
+    /// The connect reply has a tag that is none.
+    #[error("garbage tag {0} in the connect reply")]
+    GarbageTag(u8),
+    /// The peer's authorizer is longer than any.
+    #[error("an authorizer of {0} bytes is too long")]
+    AuthorizerTooLong(u32),
+    /// The peer sent an authorizer reply although no authorizer had gone out.
+    #[error("an authorizer reply of {0} bytes came where no authorizer had been sent")]
+    UnexpectedAuthorizerReply(u32),
+    /// The peer opened the session without proving that it read our authorizer.
+    #[error("the peer did not prove its identity")]
+    NoAuthorizerReply,
+    /// Our own side of the authentication failed: no ticket, or a reply that does not verify.
+    #[error("{0}")]
+    Auth(AuthError),
+    /// The peer refused our authorizer, twice.
+    #[error("the peer refuses our authorizer (BADAUTHORIZER)")]
+    BadAuthorizer,
+    /// The peer speaks another version of the protocol between these two kinds of entity.
+    #[error("protocol version {ours} was offered, the peer speaks {theirs} (BADPROTOVER)")]
+    BadProtocolVersion {
+        /// What the connect message said.
+        ours: u32,
+        /// What the reply said.
+        theirs: u32,
+    },
+    /// The peer demands features that this side lacks.
+    #[error("the peer demands features that are not supported here: {}", names(*.0))]
+    FeaturesMissing(Features),
+    /// The peer lacks features that this side demands.
+    #[error("the peer lacks features: {}", names(*.0))]
+    PeerLacksFeatures(Features),
+    /// The peer says WAIT, although it cannot dial a client.
+    #[error("the peer says WAIT to a client")]
+    WaitAsClient,
+    /// The session was opened with another connect_seq than it must have.
+    #[error("the peer opened connect_seq {got}, {want} was expected")]
+    BadConnectSeq {
+        /// One more than was sent.
+        want: u32,
+        /// What the reply said.
+        got: u32,
+    },
+    /// The peer sends connect replies without end.
+    #[error("no end of the handshake after {0} replies")]
+    TooManyRounds(u32),
+    /// A tag that has no place in an open session.
+    #[error("bad tag {0}")]
+    BadTag(u8),
+    /// The checksum of a message header is wrong.
+    #[error("bad crc of a message header")]
+    BadHeaderCrc,
+    /// The checksum of a message's segment is wrong.
+    #[error("bad crc of the {0} of a message")]
+    BadCrc(&'static str),
+    /// A message's segment is longer than its limit.
+    #[error("a {segment} of {len} bytes is too long")]
+    TooLong {
+        /// front, middle or data.
+        segment: &'static str,
+        /// What the header says.
+        len: u32,
+    },
+    /// A message's number leaves a gap.
+    #[error("message {got} came where {want} was next")]
+    OutOfOrder {
+        /// The next number.
+        want: Seq,
+        /// The number that came.
+        got: Seq,
+    },
+    /// The sender took the message back half-way.
+    #[error("the sender aborted a message")]
+    Aborted,
+    /// The message is not signed as the session demands.
+    #[error("bad signature of a message")]
+    BadSignature,
+}
+
+fn io_text(kind: io::ErrorKind) -> String {
+    kind.to_string()
+}
+
+fn names(features: Features) -> String {
+    features.names().collect::<Vec<_>>().join(", ")
+}
+
+impl From<io::Error> for Fault {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e.kind())
+    }
+}
+
+impl From<DecodeError> for Fault {
+    fn from(e: DecodeError) -> Self {
+        Self::Decode(e)
+    }
+}
+
+impl From<AuthError> for Fault {
+    fn from(e: AuthError) -> Self {
+        Self::Auth(e)
+    }
+}
+
+/// What a connection does after a fault (`con_fault`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// It ends and its owner is told.
+    Close,
+    /// It keeps its session without a socket until there is something to send.
+    Standby,
+    /// It dials again at once.
+    Redial,
+    /// It dials again after the backoff.
+    Backoff,
+}
+
+impl Fault {
+    /// Whether dialling the same address again cannot mend it.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::CloseTag
+                | Self::PeerSpeaksV2
+                | Self::WrongPeer { .. }
+                | Self::BadProtocolVersion { .. }
+                | Self::FeaturesMissing(_)
+                | Self::PeerLacksFeatures(_)
+        )
+    }
+
+    /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.
+    pub fn is_auth(&self) -> bool {
+        matches!(self, Self::BadAuthorizer | Self::Auth(_) | Self::NoAuthorizerReply)
+    }
+
+    /// The one place that decides what a fault does, by the policy of the connection, the state
+    /// it was in and whether anything waits to be sent.
+    pub fn consequence(
+        &self,
+        policy: Policy,
+        state: ConState,
+        lossy: bool,
+        idle: bool,
+    ) -> Consequence {
+        if lossy || policy.lossy || self.is_final() {
+            Consequence::Close
+        } else if idle && state == ConState::Open {
+            Consequence::Standby
+        } else if state == ConState::Open {
+            Consequence::Redial
+        } else {
+            Consequence::Backoff
+        }
+    }
+}
+
+/// `CEPH_ENTITY_TYPE`s and the protocol version that a client offers them in `ceph_msg_connect`
+/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none.
+pub(crate) fn client_protocol_version(peer: EntityType) -> u32 {
+    match peer {
+        EntityType::MON => 15,
+        EntityType::OSD => 24,
+        EntityType::MDS => 32,
+        _ => 0,
+    }
+}

@@ -1,0 +1,117 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
+
+use crate::types::{EntityAddr, EntityName, EntityType, Features, GlobalSeq};
+
+/// Switches of a messenger that hold for all its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Compute and check the crc of message data (`ms_crc_data`, the kernel's `nocrc`).
+    pub crc_data: bool,
+    /// Sign messages and check signatures where the session has a key (`cephx_sign_messages`).
+    pub sign_messages: bool,
+    /// Features offered to peers.
+    pub supported: Features,
+    /// Features without which a peer is refused.
+    pub required: Features,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            crc_data: true,
+            sign_messages: true,
+            supported: Features::SUPPORTED,
+            required: Features::NONE,
+        }
+    }
+}
+
+/// Who this side is: what all connections of one messenger share.
+#[derive(Debug)]
+pub struct Local {
+    entity_type: EntityType,
+    num: AtomicI64,
+    /// The address, as far as it is known: its IP is learned from the first peer.
+    addr: Mutex<EntityAddr>,
+    global_seq: AtomicU32,
+    /// Switches for all connections.
+    pub options: Options,
+}
+
+impl Local {
+    /// An instance with this nonce, which must differ from that of every other instance at the
+    /// same IP address.
+    pub fn new(entity_type: EntityType, nonce: u32, options: Options) -> Self {
+        let addr = EntityAddr { nonce, addr_type: crate::types::AddrType::LEGACY, sockaddr: None };
+        Self {
+            entity_type,
+            num: AtomicI64::new(EntityName::NEW),
+            addr: Mutex::new(addr),
+            global_seq: AtomicU32::new(0),
+            options,
+        }
+    }
+
+    /// The name that goes into the header of every message.
+    pub fn name(&self) -> EntityName {
+        EntityName::new(self.entity_type, self.num.load(Relaxed))
+    }
+
+    /// Sets the number in the name: a client's is its global_id.
+    pub fn set_num(&self, num: i64) {
+        self.num.store(num, Relaxed);
+    }
+
+    /// The address as this side sends it.
+    pub fn addr(&self) -> EntityAddr {
+        *self.addr.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes the IP address that a peer sees this side at, if none is known; the port becomes 0,
+    /// for a client listens on none.
+    pub fn learn_addr(&self, seen: EntityAddr) {
+        let mut addr = self.addr.lock().unwrap_or_else(|e| e.into_inner());
+        if addr.is_blank_ip()
+            && let Some(mut sockaddr) = seen.sockaddr.filter(|_| !seen.is_blank_ip())
+        {
+            sockaddr.set_port(0);
+            addr.sockaddr = Some(sockaddr);
+            log::debug!("learned my address {addr}");
+        }
+    }
+
+    /// A new global_seq, above every one before and above `gt` (`ceph_messenger::get_global_seq`).
+    pub fn global_seq(&self, gt: GlobalSeq) -> GlobalSeq {
+        let mut new = 0;
+        let next = |own: u32| {
+            new = own.max(gt.0).wrapping_add(1);
+            Some(new)
+        };
+        let _ = self.global_seq.fetch_update(Relaxed, Relaxed, next);
+        GlobalSeq(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn global_seq_grows_and_jumps_over_what_the_peer_saw() {
+        let local = Local::new(EntityType::CLIENT, 1, Options::default());
+        assert_eq!(local.global_seq(GlobalSeq(0)), GlobalSeq(1));
+        assert_eq!(local.global_seq(GlobalSeq(500)), GlobalSeq(501));
+        assert_eq!(local.global_seq(GlobalSeq(7)), GlobalSeq(502));
+    }
+
+    #[test]
+    fn the_address_is_learned_once_and_without_a_port() {
+        let local = Local::new(EntityType::CLIENT, 9, Options::default());
+        local.learn_addr("v1:0.0.0.0:5/0".parse().unwrap());
+        assert!(local.addr().is_blank_ip());
+        local.learn_addr("v1:10.0.0.1:5/0".parse().unwrap());
+        local.learn_addr("v1:10.0.0.2:5/0".parse().unwrap());
+        assert_eq!(local.addr().to_string(), "v1:10.0.0.1:0/9");
+    }
+}

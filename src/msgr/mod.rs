@@ -1,0 +1,27 @@
+//! The protocol machines: bytes and `now` in, bytes and events out. No socket, no thread, no
+//! clock, so that every split of the stream and every order of events can be tried in memory.
+//!
+//! No stability is promised below this module yet.
+
+mod backoff;
+mod fault;
+mod in_buf;
+mod local;
+mod msg;
+mod out_kvec;
+#[cfg(test)]
+mod pipe;
+mod policy;
+mod session;
+mod state;
+mod transport;
+pub mod v1;
+
+pub use backoff::Backoff;
+pub use fault::{Consequence, Fault};
+pub use local::{Local, Options};
+pub use msg::{Message, MsgHeader, Priority};
+pub use out_kvec::OutKvec;
+pub use policy::Policy;
+pub use state::ConState;
+pub use transport::Transport;

@@ -1,0 +1,221 @@
+//! What survives a fault: the queues, and the numbers that both ends agree on.
+
+use std::collections::VecDeque;
+
+use super::{Fault, Message};
+use crate::types::{ConnectSeq, GlobalSeq, Seq};
+
+/// A message that waits or is unacknowledged, with the id by which it can be revoked.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub(crate) id: u64,
+    pub(crate) msg: Message,
+}
+
+/// What the receiver does with a message's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is the next one.
+    Fresh,
+    /// It came before: skip it and go on.
+    Old,
+}
+
+/// One end of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// Messages that are not on the wire yet. Those that carry a number were there before.
+    pub(crate) out_queue: VecDeque<Queued>,
+    /// Messages of a lossless session that are written and not acknowledged.
+    pub(crate) out_sent: VecDeque<Queued>,
+    /// Bytes in `out_queue`.
+    pub(crate) queued_bytes: usize,
+    /// Number of the last message that was given one.
+    pub(crate) out_seq: Seq,
+    /// Number of the last message taken.
+    pub(crate) in_seq: Seq,
+    /// The last number that the peer was told of.
+    pub(crate) in_seq_acked: Seq,
+    /// The last number that the peer acknowledged.
+    pub(crate) out_acked: Seq,
+    pub(crate) connect_seq: ConnectSeq,
+    pub(crate) peer_global_seq: GlobalSeq,
+    /// `LOSSYTX`: the acceptor decided that this session does not survive a fault.
+    pub(crate) lossy: bool,
+}
+
+impl Session {
+    pub(crate) fn push(&mut self, queued: Queued) {
+        self.queued_bytes += queued.msg.len();
+        self.out_queue.push_back(queued);
+    }
+
+    /// The next message for the wire, with its number. A lossless session keeps a copy, which
+    /// shares the segments.
+    pub(crate) fn pop(&mut self) -> Option<Queued> {
+        let mut queued = self.out_queue.pop_front()?;
+        self.queued_bytes -= queued.msg.len();
+        if queued.msg.header.seq == Seq(0) {
+            self.out_seq = self.out_seq.next();
+            queued.msg.header.seq = self.out_seq;
+        }
+        if !self.lossy {
+            self.out_sent.push_back(queued.clone());
+        }
+        Some(queued)
+    }
+
+    /// Forgets a message: it is neither sent nor resent.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        if let Some(i) = self.out_queue.iter().position(|q| q.id == id) {
+            if let Some(q) = self.out_queue.remove(i) {
+                self.queued_bytes -= q.msg.len();
+            }
+            return true;
+        }
+        let before = self.out_sent.len();
+        self.out_sent.retain(|q| q.id != id);
+        self.out_sent.len() < before
+    }
+
+    /// The peer has everything up to `seq` (`ceph_con_discard_sent`).
+    pub(crate) fn discard_sent(&mut self, seq: Seq) {
+        while self.out_sent.front().is_some_and(|q| seq.ahead_of(q.msg.header.seq) >= 0) {
+            self.out_sent.pop_front();
+        }
+        self.acked(seq);
+    }
+
+    /// The peer had everything up to `seq` when it lost the last socket
+    /// (`ceph_con_discard_requeued`).
+    pub(crate) fn discard_requeued(&mut self, seq: Seq) {
+        while let Some(q) = self.out_queue.front() {
+            if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
+                break;
+            }
+            self.queued_bytes -= q.msg.len();
+            self.out_queue.pop_front();
+        }
+        self.acked(seq);
+    }
+
+    /// A peer cannot have what was never sent: a number beyond our last counts as that one.
+    fn acked(&mut self, seq: Seq) {
+        let seq = if seq.ahead_of(self.out_seq) > 0 { self.out_seq } else { seq };
+        if seq.ahead_of(self.out_acked) > 0 {
+            self.out_acked = seq;
+        }
+    }
+
+    /// Puts what is not acknowledged in front of what waits.
+    pub(crate) fn requeue(&mut self) {
+        while let Some(q) = self.out_sent.pop_back() {
+            self.queued_bytes += q.msg.len();
+            self.out_queue.push_front(q);
+        }
+    }
+
+    /// Looks at the number of a message that came, and takes it.
+    pub(crate) fn take(&mut self, seq: Seq) -> Result<Taken, Fault> {
+        match seq.ahead_of(self.in_seq) {
+            ..1 => Ok(Taken::Old),
+            1 => {
+                self.in_seq = seq;
+                Ok(Taken::Fresh)
+            }
+            _ => Err(Fault::OutOfOrder { want: self.in_seq.next(), got: seq }),
+        }
+    }
+
+    /// Whether a message was taken that the peer has not been told of.
+    pub(crate) fn ack_due(&self) -> bool {
+        !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
+    }
+
+    /// Whether there is anything that the peer has to get.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.out_queue.is_empty() && self.out_sent.is_empty()
+    }
+
+    /// Forgets the session: what was queued is lost, and the numbers begin anew
+    /// (`ceph_con_reset_session`).
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queued(id: u64) -> Queued {
+        Queued { id, msg: Message::new(2, vec![0; 10]) }
+    }
+
+    fn seqs(q: &VecDeque<Queued>) -> Vec<u64> {
+        q.iter().map(|q| q.msg.header.seq.0).collect()
+    }
+
+    #[test]
+    fn a_number_is_given_on_the_way_out_and_kept_on_the_second() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        assert_eq!(s.queued_bytes, 30);
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(1));
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
+        s.requeue();
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 2, 0], 30));
+        s.discard_requeued(Seq(1));
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(3));
+        assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 0));
+    }
+
+    #[test]
+    fn seq_trims_only_what_was_on_the_wire() {
+        let mut s = Session::default();
+        s.push(queued(1));
+        s.discard_requeued(Seq(9));
+        assert_eq!(s.out_queue.len(), 1);
+    }
+
+    #[test]
+    fn an_ack_frees_everything_up_to_it() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        while s.pop().is_some() {}
+        s.discard_sent(Seq(2));
+        assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
+        s.discard_sent(Seq(1));
+        assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
+    }
+
+    #[test]
+    fn a_lossy_session_keeps_no_copy_and_owes_no_ack() {
+        let mut s = Session { lossy: true, ..Session::default() };
+        s.push(queued(1));
+        s.pop();
+        s.take(Seq(1)).unwrap();
+        assert!(s.out_sent.is_empty() && !s.ack_due());
+    }
+
+    #[test]
+    fn an_old_number_is_skipped_and_a_gap_refused() {
+        let mut s = Session::default();
+        assert_eq!(s.take(Seq(1)), Ok(Taken::Fresh));
+        assert_eq!(s.take(Seq(1)), Ok(Taken::Old));
+        assert_eq!(s.take(Seq(0)), Ok(Taken::Old));
+        assert_eq!(s.take(Seq(3)), Err(Fault::OutOfOrder { want: Seq(2), got: Seq(3) }));
+        assert_eq!(s.take(Seq(2)), Ok(Taken::Fresh));
+        assert!(s.ack_due());
+    }
+
+    #[test]
+    fn a_message_is_removed_wherever_it_waits() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        s.pop();
+        assert!(s.remove(1) && s.remove(3) && !s.remove(9));
+        assert_eq!((s.out_sent.len(), s.out_queue.len(), s.queued_bytes), (0, 1, 10));
+    }
+}

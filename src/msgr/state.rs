@@ -1,0 +1,32 @@
+use std::fmt;
+
+/// `CEPH_CON_S_*`: where a connection is in its life (`include/linux/ceph/messenger.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConState {
+    /// No socket; what is sent is dropped.
+    Closed,
+    /// A socket is to be made.
+    Preopen,
+    /// TCP is connecting, or the hellos are under way.
+    V1Banner,
+    /// The connect message goes out, its reply is awaited.
+    #[doc(alias = "NEGOTIATING")]
+    V1ConnectMsg,
+    /// Messages flow.
+    Open,
+    /// A lossless session with nothing to send, and no socket.
+    Standby,
+}
+
+impl fmt::Display for ConState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "CLOSED",
+            Self::Preopen => "PREOPEN",
+            Self::V1Banner => "V1_BANNER",
+            Self::V1ConnectMsg => "V1_CONNECT_MSG",
+            Self::Open => "OPEN",
+            Self::Standby => "STANDBY",
+        })
+    }
+}

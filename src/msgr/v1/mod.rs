@@ -1,0 +1,220 @@
+//! Messenger v1 as the Linux kernel speaks it (`net/ceph/messenger_v1.c`), connecting side.
+//!
+//! The machine has two halves. [`Rx`] reads and belongs to one thread; [`Tx`] writes and holds
+//! the session. `Rx::read_partial` needs nothing but the transport and yields one whole
+//! [`Incoming`]; `Rx::process` acts on it, with both halves in hand. Two rules make it safe that
+//! `prepare_write_connect` resets the out buffer on every path: no handshake input is processed
+//! while the out buffer holds unsent bytes ([`Rx::is_gated`]), and bytes that are there before
+//! their request is written are a fault.
+
+mod banner;
+mod connect;
+mod fault;
+mod read;
+mod sign;
+mod wire;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use super::in_buf::InBuf;
+use super::session::Session;
+use super::{ConState, Local, Message, OutKvec, Policy};
+use crate::auth::{AuthProvider, Authorizer};
+use crate::types::{EntityAddr, EntityName, EntityType, Features, Seq, UTime};
+
+pub use banner::Hello;
+pub use fault::con_fault;
+use read::ReadState;
+pub use read::{ConnectReplyMsg, Incoming};
+use sign::Signer;
+pub use write::MsgId;
+
+/// Whom a connection dials, and what the session promises.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Type and number, for the protocol version, the authorizer and the logs.
+    pub name: EntityName,
+    /// Where, with the nonce that the map gives.
+    pub addr: EntityAddr,
+    /// What happens after a fault.
+    pub policy: Policy,
+}
+
+impl Peer {
+    fn entity_type(&self) -> EntityType {
+        self.name.entity_type
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // As the kernel prints it: `osd.3 127.0.0.1:6801`.
+        match self.addr.sockaddr {
+            Some(addr) => write!(f, "{} {addr}", self.name),
+            None => write!(f, "{} {}", self.name, self.addr),
+        }
+    }
+}
+
+/// What the machine needs of the world beside bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The monotonic clock.
+    pub now: Instant,
+    /// The wall clock, for keepalives.
+    pub wall: UTime,
+    /// Who this side is.
+    pub local: &'a Local,
+    /// Tickets.
+    pub auth: &'a dyn AuthProvider,
+}
+
+/// What the owner of a connection hears from the machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The session is open, with these features on both sides.
+    Connected(Features),
+    /// A message.
+    Message(Message),
+    /// The peer has lost the session: what was queued for it is gone.
+    RemoteReset,
+    /// Everything up to this number has arrived.
+    Acked(Seq),
+    /// The peer is alive; the stamp is the one that went out with the keepalive.
+    KeepaliveAck(UTime),
+}
+
+/// The writing half, and the session.
+#[derive(Debug)]
+pub struct Tx {
+    peer: Peer,
+    state: ConState,
+    pub(crate) session: Session,
+    pub(crate) out_kvec: OutKvec,
+    features: Features,
+    signer: Option<Signer>,
+    keepalive_due: bool,
+    keepalive2_ack_due: Option<UTime>,
+    next_id: u64,
+}
+
+/// The reading half.
+#[derive(Debug)]
+pub struct Rx {
+    peer: Peer,
+    in_buf: InBuf,
+    read: ReadState,
+    handshake: Handshake,
+    features: Features,
+    signer: Option<Signer>,
+    crc_data: bool,
+}
+
+/// What one handshake, on one socket, remembers from reply to reply.
+#[derive(Debug, Default)]
+struct Handshake {
+    /// The last connect message, sent again as it is with an answered challenge.
+    connect: Option<wire::Connect>,
+    /// The authorizer in it. Its answer to a challenge is repeated on every retry.
+    authorizer: Option<Authorizer>,
+    /// The peer has refused one authorizer on this socket.
+    refused: bool,
+    /// Replies so far.
+    rounds: u32,
+}
+
+/// Both halves of a connection that is to be opened.
+pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
+    let rx = Rx {
+        peer,
+        in_buf: InBuf::new(),
+        read: ReadState::Banner,
+        handshake: Handshake::default(),
+        features: Features::NONE,
+        signer: None,
+        crc_data: local.options.crc_data,
+    };
+    let tx = Tx {
+        peer,
+        state: ConState::Preopen,
+        session: Session::default(),
+        out_kvec: OutKvec::default(),
+        features: Features::NONE,
+        signer: None,
+        keepalive_due: false,
+        keepalive2_ack_due: None,
+        next_id: 0,
+    };
+    (rx, tx)
+}
+
+impl Tx {
+    /// Where the connection is in its life.
+    pub fn state(&self) -> ConState {
+        self.state
+    }
+
+    fn set_state(&mut self, new: ConState) {
+        if self.state != new {
+            log::debug!("{}: {} -> {new}", self.peer, self.state);
+            self.state = new;
+        }
+    }
+
+    /// What both sides can do, once the session is open.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Bytes of messages that wait for the wire.
+    pub fn queued_bytes(&self) -> usize {
+        self.session.queued_bytes
+    }
+
+    /// Whether everything that was sent has been handed to the transport.
+    pub fn is_flushed(&self) -> bool {
+        self.session.out_queue.is_empty() && self.out_kvec.is_empty()
+    }
+
+    /// Whether the peer has acknowledged everything that was sent.
+    pub fn is_acked(&self) -> bool {
+        self.session.is_idle()
+    }
+
+    /// Whether the transport is to be polled for writing.
+    pub fn wants_write(&self) -> bool {
+        !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
+    }
+
+    /// The number of the last message given to the wire, and the last that the peer acknowledged.
+    pub fn progress(&self) -> (Seq, Seq) {
+        (self.session.out_seq, self.session.out_acked)
+    }
+
+    /// Connection is no more; nothing is kept.
+    pub fn close(&mut self) {
+        self.set_state(ConState::Closed);
+        self.session.reset();
+        self.out_kvec.reset();
+        self.signer = None;
+        self.keepalive_due = false;
+        self.keepalive2_ack_due = None;
+    }
+}
+
+impl Rx {
+    /// Whether input must wait: in a handshake nothing is read before everything is written.
+    /// While this holds the transport must not be polled for reading.
+    pub fn is_gated(tx: &Tx) -> bool {
+        tx.state != ConState::Open && !tx.out_kvec.is_empty()
+    }
+
+    /// The transport has become readable again.
+    pub fn readable(&mut self) {
+        self.in_buf.readable();
+    }
+}

@@ -1,0 +1,303 @@
+//! Reading: from bytes to whole things (`read_partial_*`), and from them to events
+//! (`process_*`).
+
+use bytes::Bytes;
+
+use super::banner::{Hello, check_banner};
+use super::wire::{BANNER, ConnectReply, Footer, HELLO_LEN, WireHeader, footer_flag, tag};
+use super::{ConState, Context, Event, Rx, Tx};
+use crate::crc32c::ceph_crc32c;
+use crate::denc::Reader;
+use crate::limits;
+use crate::msgr::session::Taken;
+use crate::msgr::{Fault, Message, Transport};
+use crate::types::{EntityAddr, Seq, UTime};
+
+/// What is being read.
+#[derive(Debug)]
+pub(super) enum ReadState {
+    Banner,
+    Addrs,
+    ConnectReply,
+    Authorizer(ConnectReply),
+    Seq(ConnectReply),
+    Tag,
+    Header,
+    Body(Box<Body>),
+    Ack,
+    Keepalive2,
+    Keepalive2Ack,
+}
+
+/// A message of which the header is there.
+#[derive(Debug)]
+pub(super) struct Body {
+    header: WireHeader,
+    /// Front and middle, in one buffer.
+    head: Vec<u8>,
+    pub(super) data: Vec<u8>,
+}
+
+/// One whole thing that the peer sent.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Banner and addresses.
+    Hello(Hello),
+    /// The answer to a connect message, and the authorizer bytes behind it.
+    ConnectReply(ConnectReplyMsg),
+    /// The acceptor's in_seq, the second half of a SEQ reply.
+    Seq(ConnectReplyMsg, Seq),
+    /// A message whose checksums and signature are right.
+    Message(Message),
+    /// Everything up to this number has arrived.
+    Ack(Seq),
+    /// The peer wants to know that we are alive, and gets no answer.
+    Keepalive,
+    /// The peer wants its stamp back.
+    Keepalive2(UTime),
+    /// Our stamp comes back.
+    Keepalive2Ack(UTime),
+    /// The peer ends the session.
+    Close,
+}
+
+/// A connect reply with its authorizer bytes.
+#[derive(Debug)]
+pub struct ConnectReplyMsg {
+    pub(super) reply: ConnectReply,
+    pub(super) authorizer: Vec<u8>,
+}
+
+impl Rx {
+    /// What the machine waits for, in the words of an error: "no {} in time".
+    pub fn awaiting(&self) -> &'static str {
+        match self.read {
+            ReadState::Banner => "banner",
+            ReadState::Addrs => "addresses behind the banner",
+            ReadState::ConnectReply => "connect reply",
+            ReadState::Authorizer(_) => "authorizer behind the connect reply",
+            ReadState::Seq(_) => "sequence number behind SEQ",
+            ReadState::Tag => "message",
+            ReadState::Header | ReadState::Body(_) => "rest of a message",
+            ReadState::Ack | ReadState::Keepalive2 | ReadState::Keepalive2Ack => "rest of a frame",
+        }
+    }
+
+    /// The next thing is a connect reply.
+    pub(super) fn prepare_read_connect(&mut self) {
+        self.read = ReadState::ConnectReply;
+    }
+
+    /// The next thing is any of an open session.
+    pub(super) fn prepare_read_tag(&mut self) {
+        self.read = ReadState::Tag;
+    }
+
+    /// Reads until one whole thing is there; `None` where the transport has no more for now.
+    pub fn read_partial(&mut self, t: &mut impl Transport) -> Result<Option<Incoming>, Fault> {
+        loop {
+            let need = match &mut self.read {
+                ReadState::Banner => BANNER.len(),
+                ReadState::Addrs => HELLO_LEN - BANNER.len(),
+                ReadState::ConnectReply => ConnectReply::LEN,
+                ReadState::Authorizer(reply) => reply.authorizer_len as usize,
+                ReadState::Seq(_) | ReadState::Ack => 8,
+                ReadState::Keepalive2 | ReadState::Keepalive2Ack => 8,
+                ReadState::Tag => 1,
+                ReadState::Header => WireHeader::LEN,
+                ReadState::Body(body) => {
+                    let (h, f) = (&body.header, Footer::len(self.features));
+                    let head = h.front_len as usize + h.middle_len as usize;
+                    if !self.in_buf.fill_segment(&mut body.head, head, t)?
+                        || !self.in_buf.fill_segment(&mut body.data, h.data_len as usize, t)?
+                    {
+                        return Ok(None);
+                    }
+                    f
+                }
+            };
+            if !self.in_buf.fill(need, t)? {
+                // A peer that is none shows it in its first bytes, and need not send more.
+                if matches!(self.read, ReadState::Banner) {
+                    refuse_other_prefix(self.in_buf.peek())?;
+                }
+                return Ok(None);
+            }
+            let done = match std::mem::replace(&mut self.read, ReadState::Tag) {
+                ReadState::Banner => self.read_banner()?,
+                ReadState::Addrs => Some(self.read_addrs()?),
+                ReadState::ConnectReply => self.read_partial_connect()?,
+                ReadState::Authorizer(reply) => {
+                    let authorizer = self.in_buf.take(need).to_vec();
+                    Some(Incoming::ConnectReply(ConnectReplyMsg { reply, authorizer }))
+                }
+                ReadState::Seq(reply) => {
+                    let msg = ConnectReplyMsg { reply, authorizer: Vec::new() };
+                    Some(Incoming::Seq(msg, Reader::new(self.in_buf.take(8)).get()?))
+                }
+                ReadState::Tag => self.read_tag()?,
+                ReadState::Header => self.read_header()?,
+                ReadState::Body(body) => Some(self.read_footer(*body)?),
+                ReadState::Ack => Some(Incoming::Ack(Reader::new(self.in_buf.take(8)).get()?)),
+                ReadState::Keepalive2 => {
+                    Some(Incoming::Keepalive2(Reader::new(self.in_buf.take(8)).get()?))
+                }
+                ReadState::Keepalive2Ack => {
+                    Some(Incoming::Keepalive2Ack(Reader::new(self.in_buf.take(8)).get()?))
+                }
+            };
+            if done.is_some() {
+                return Ok(done);
+            }
+        }
+    }
+
+    fn read_banner(&mut self) -> Result<Option<Incoming>, Fault> {
+        check_banner(self.in_buf.take(BANNER.len()))?;
+        self.read = ReadState::Addrs;
+        Ok(None)
+    }
+
+    fn read_addrs(&mut self) -> Result<Incoming, Fault> {
+        let mut r = Reader::new(self.in_buf.take(HELLO_LEN - BANNER.len()));
+        Ok(Incoming::Hello(Hello {
+            peer_addr: EntityAddr::decode_legacy(&mut r)?,
+            peer_addr_for_me: EntityAddr::decode_legacy(&mut r)?,
+        }))
+    }
+
+    fn read_partial_connect(&mut self) -> Result<Option<Incoming>, Fault> {
+        let reply = ConnectReply::decode(&mut Reader::new(self.in_buf.take(ConnectReply::LEN)))?;
+        if reply.authorizer_len > limits::AUTHORIZER_MAX_LEN {
+            return Err(Fault::AuthorizerTooLong(reply.authorizer_len));
+        }
+        self.read = ReadState::Authorizer(reply);
+        Ok(None)
+    }
+
+    /// The acceptor's in_seq follows a reply with SEQ.
+    pub(super) fn prepare_read_seq(&mut self, reply: ConnectReply) {
+        self.read = ReadState::Seq(reply);
+    }
+
+    fn read_tag(&mut self) -> Result<Option<Incoming>, Fault> {
+        let &[tag] = self.in_buf.take(1) else { return Ok(None) };
+        match tag {
+            tag::MSG => self.read = ReadState::Header,
+            tag::ACK => self.read = ReadState::Ack,
+            tag::KEEPALIVE => return Ok(Some(Incoming::Keepalive)),
+            tag::KEEPALIVE2 => self.read = ReadState::Keepalive2,
+            tag::KEEPALIVE2_ACK => self.read = ReadState::Keepalive2Ack,
+            tag::CLOSE => return Ok(Some(Incoming::Close)),
+            other => return Err(Fault::BadTag(other)),
+        }
+        Ok(None)
+    }
+
+    fn read_header(&mut self) -> Result<Option<Incoming>, Fault> {
+        let header = WireHeader::decode(self.in_buf.take(WireHeader::LEN))?;
+        for (segment, len, max) in [
+            ("front", header.front_len, limits::MSG_MAX_FRONT_LEN),
+            ("middle", header.middle_len, limits::MSG_MAX_MIDDLE_LEN),
+            ("data", header.data_len, limits::MSG_MAX_DATA_LEN),
+        ] {
+            if len > max {
+                return Err(Fault::TooLong { segment, len });
+            }
+        }
+        let head = Vec::with_capacity(header.front_len as usize + header.middle_len as usize);
+        let data = Vec::with_capacity(header.data_len as usize);
+        self.read = ReadState::Body(Box::new(Body { header, head, data }));
+        Ok(None)
+    }
+
+    fn read_footer(&mut self, body: Body) -> Result<Incoming, Fault> {
+        let len = Footer::len(self.features);
+        let footer = Footer::decode(self.in_buf.take(len), self.features)?;
+        let Body { header, head, data } = body;
+        let mut front = Bytes::from(head);
+        let middle = front.split_off((header.front_len as usize).min(front.len()));
+        let data = Bytes::from(data);
+        if footer.flags & footer_flag::COMPLETE == 0 {
+            return Err(Fault::Aborted);
+        }
+        let nocrc = !self.crc_data || footer.flags & footer_flag::NOCRC != 0;
+        for (segment, bytes, crc, checked) in [
+            ("front", &front, footer.front_crc, true),
+            ("middle", &middle, footer.middle_crc, true),
+            ("data", &data, footer.data_crc, !nocrc),
+        ] {
+            if checked && ceph_crc32c(0, bytes) != crc {
+                return Err(Fault::BadCrc(segment));
+            }
+        }
+        if let Some(signer) = &self.signer {
+            signer.check(&header, &footer)?;
+        }
+        Ok(Incoming::Message(Message { header: header.header, front, middle, data }))
+    }
+
+    /// Acts on one thing that the peer sent.
+    pub fn process(
+        &mut self,
+        tx: &mut Tx,
+        incoming: Incoming,
+        cx: &Context<'_>,
+    ) -> Result<Option<Event>, Fault> {
+        if Self::is_gated(tx) {
+            return Err(Fault::ReplyBeforeRequest);
+        }
+        match incoming {
+            Incoming::Hello(hello) => {
+                self.process_banner(&hello, cx)?;
+                self.prepare_write_connect(tx, cx)?;
+                self.prepare_read_connect();
+                tx.set_state(ConState::V1ConnectMsg);
+                Ok(None)
+            }
+            Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
+            Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
+            Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
+            Incoming::Ack(seq) => {
+                log::trace!("{}: < ack {seq}", tx.peer);
+                tx.session.discard_sent(seq);
+                Ok(Some(Event::Acked(tx.session.out_acked)))
+            }
+            Incoming::Keepalive => {
+                log::trace!("{}: < keepalive", tx.peer);
+                Ok(None)
+            }
+            Incoming::Keepalive2(stamp) => {
+                log::trace!("{}: < keepalive2 {stamp}", tx.peer);
+                tx.keepalive2_ack_due = Some(stamp);
+                Ok(None)
+            }
+            Incoming::Keepalive2Ack(stamp) => {
+                log::trace!("{}: < keepalive2_ack {stamp}", tx.peer);
+                Ok(Some(Event::KeepaliveAck(stamp)))
+            }
+            Incoming::Close => Err(Fault::CloseTag),
+        }
+    }
+}
+
+fn process_message(tx: &mut Tx, msg: Message) -> Result<Option<Message>, Fault> {
+    log::trace!("{}: < {msg:?}", tx.peer);
+    match tx.session.take(msg.header.seq)? {
+        Taken::Fresh => Ok(Some(msg)),
+        Taken::Old => {
+            log::info!("{}: skipped a message that came before: {msg:?}", tx.peer);
+            Ok(None)
+        }
+    }
+}
+
+/// Refuses the beginning of a banner that can no longer become one.
+fn refuse_other_prefix(start: &[u8]) -> Result<(), Fault> {
+    let n = start.len();
+    match (BANNER.get(..n), super::wire::BANNER_V2.get(..n)) {
+        (Some(v1), _) if start == v1 => Ok(()),
+        (_, Some(v2)) if start == v2 && n < 8 => Ok(()),
+        _ => check_banner(start),
+    }
+}
