@@ -1,49 +1,68 @@
-//! stub
-use crate::crypto::CryptoKey;
-use crate::types::EntityType;
+//! Who we are and how we show it: `none` and `cephx`, from the login at a monitor to the authorizer
+//! that an OSD, MDS or manager asks for (`src/auth/`, `net/ceph/auth*.c`).
+//!
+//! ```text
+//!  AuthClient            name, key, global_id, tickets; shared, is an AuthProvider
+//!   │ start()      ▲ install()
+//!   ▼              │
+//!  AuthClientHandler     the login on one monitor connection; several may run at once
+//!
+//!  AuthProvider::get_authorizer ─► Authorizer ─► bytes for one connection to a service
+//! ```
+//!
+//! Pure: bytes and `now` in, bytes out. Nothing here waits, so what is missing is an error
+//! ([`AuthError::NoTicket`]). All that fails, fails closed: there is no way from an error to a
+//! session.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod authorizer;
+pub mod cephx;
+mod client;
+mod error;
+mod handler;
+pub mod keyring;
+mod name;
+mod none;
+
+use std::fmt::Debug;
 use std::time::Instant;
-/// e
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("auth")]
-pub struct AuthError;
-/// a
-#[derive(Debug)]
-pub struct Authorizer;
-impl Authorizer {
-    /// p
-    pub fn protocol(&self) -> u32 {
-        1
-    }
-    /// b
-    pub fn bytes(&self) -> &[u8] {
-        &[]
-    }
-    /// c
-    pub fn add_challenge(&mut self, _: &[u8]) -> Result<(), AuthError> {
-        Ok(())
-    }
-    /// c
-    pub fn verify_reply(&mut self, _: &[u8]) -> Result<(), AuthError> {
-        Ok(())
-    }
-    /// c
-    pub fn wants_reply(&self) -> bool {
-        false
-    }
-    /// c
-    pub fn session_key(&self) -> Option<&CryptoKey> {
-        None
-    }
-}
-/// t
-pub trait AuthProvider: Send + Sync + std::fmt::Debug {
-    /// g
+
+pub use authorizer::{Authorizer, ConnectionSecret};
+pub use client::AuthClient;
+pub use error::AuthError;
+pub use handler::{AuthClientHandler, AuthRequest, Progress};
+pub use name::{EntityName, EntityNameParseError};
+pub use none::AuthNoneAuthorizer;
+
+use crate::types::EntityType;
+
+/// No protocol chosen yet; also that of a connection without an authorizer.
+pub const CEPH_AUTH_UNKNOWN: u32 = 0;
+/// Everyone is who they say they are.
+pub const CEPH_AUTH_NONE: u32 = 1;
+/// Shared secrets and tickets.
+pub const CEPH_AUTH_CEPHX: u32 = 2;
+
+/// Where the messenger gets the authorizer for a connection that it opens.
+pub trait AuthProvider: Send + Sync + Debug {
+    /// A fresh authorizer for a peer of type `service`; `None` if such a peer takes none, as the
+    /// monitors do. Never blocks. The connection keeps what it got for as long as its socket lives
+    /// and repeats it there, answered challenge and all; `force_new` says that the peer refused
+    /// the last one, for a provider that hands out one more than once.
     fn get_authorizer(
         &self,
         service: EntityType,
         now: Instant,
         force_new: bool,
     ) -> Result<Option<Authorizer>, AuthError>;
-    /// i
+
+    /// The peer has refused a fresh authorizer too: the ticket is no good and a new one is needed.
     fn invalidate(&self, service: EntityType);
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 //!
 //! `AES-256-CTS(Ke, confounder ‖ plain) ‖ HMAC-SHA-384(Ki, IV ‖ ciphertext)[..24]`, all IVs zero.
 //!
-//! Ke and Ki are derived for each call. That is four short HMACs beside a round trip of the
-//! network, and nowhere a second copy of a secret that must be wiped.
+//! Ke and Ki are derived for each call. That is two short HMACs beside a round trip of the
+//! network, and there is no second copy of a secret to keep and wipe.
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherDecrypt, KeyInit};

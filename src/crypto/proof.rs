@@ -4,8 +4,9 @@ use super::{CryptoError, CryptoKey, Usage};
 use crate::denc::Writer;
 use crate::types::Features;
 
-/// `CephXAuthenticate.key`: what shows a monitor that we hold `key` (`cephx_calc_client_server_challenge`).
-/// Type 1: the envelope of both challenges in its full form, folded. Type 2: their HMAC, folded.
+/// `CephXAuthenticate.key`: what shows a monitor that we hold `key`
+/// (`cephx_calc_client_server_challenge`). Type 1: the envelope of both challenges in its full
+/// form, folded. Type 2: their HMAC, folded.
 pub fn calc_client_server_challenge(
     key: &CryptoKey,
     server_challenge: u64,

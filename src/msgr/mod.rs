@@ -9,6 +9,8 @@ mod in_buf;
 mod local;
 mod msg;
 mod out_kvec;
+#[cfg(test)]
+mod pipe;
 mod policy;
 mod session;
 mod state;

@@ -193,3 +193,180 @@ impl OutKvec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::msgr::pipe::Pipe;
+
+    /// An ack, then a message of two segments, as `prepare_write_message` adds them.
+    fn filled() -> (OutKvec, Vec<u8>) {
+        let mut kvec = OutKvec::default();
+        kvec.add(&[8; 9]);
+        kvec.add_header(7, &[b'h'; 54]);
+        kvec.add_segment(7, Bytes::from(vec![b'f'; 100]));
+        kvec.add_segment(7, Bytes::new());
+        kvec.add_segment(7, Bytes::from(vec![b'd'; 70]));
+        kvec.add_footer(7, &[b't'; 21]);
+        let all = [&[8; 9][..], &[b'h'; 54], &[b'f'; 100], &[b'd'; 70], &[b't'; 21]].concat();
+        (kvec, all)
+    }
+
+    #[test]
+    fn a_write_may_stop_and_go_on_at_any_byte() {
+        let (kvec, all) = filled();
+        assert_eq!(kvec.len(), all.len());
+        for stop in 0..=all.len() {
+            let (mut kvec, _) = filled();
+            let mut pipe = Pipe { budget: stop, ..Pipe::default() };
+            assert_eq!(kvec.write_to(&mut pipe).unwrap(), stop == all.len(), "{stop} bytes");
+            assert_eq!(kvec.len(), all.len() - stop);
+            assert_eq!(kvec.is_empty(), stop == all.len());
+            pipe.budget = usize::MAX;
+            assert!(kvec.write_to(&mut pipe).unwrap());
+            assert_eq!(pipe.output, all, "{stop} bytes");
+        }
+    }
+
+    #[test]
+    fn short_writes_of_every_length() {
+        for per_send in 1..100 {
+            let (mut kvec, all) = filled();
+            let mut pipe = Pipe { per_send, ..Pipe::default() };
+            assert!(kvec.write_to(&mut pipe).unwrap());
+            assert_eq!(pipe.output, all);
+            assert_eq!(pipe.calls.send, all.len().div_ceil(per_send));
+        }
+    }
+
+    #[test]
+    fn what_is_empty_costs_no_slot_and_no_call() {
+        let mut kvec = OutKvec::default();
+        kvec.add(&[]);
+        kvec.add_segment(1, Bytes::new());
+        let mut pipe = Pipe::default();
+        assert!(kvec.is_empty() && kvec.write_to(&mut pipe).unwrap());
+        assert_eq!(pipe.calls.send, 0);
+    }
+
+    #[test]
+    fn more_slots_than_one_call_takes() {
+        let mut kvec = OutKvec::default();
+        let all: Vec<u8> = (0..200).collect();
+        all.iter().for_each(|b| kvec.add(&[*b]));
+        let mut pipe = Pipe::default();
+        assert!(kvec.write_to(&mut pipe).unwrap());
+        assert_eq!((&pipe.output, pipe.calls.send), (&all, 4));
+    }
+
+    #[test]
+    fn bytes_longer_than_a_slot_holds_are_kept_too() {
+        for len in [INLINE - 1, INLINE, INLINE + 1, 255, 256, 5000] {
+            let mut kvec = OutKvec::default();
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            kvec.add(&bytes);
+            let mut pipe = Pipe::default();
+            assert!(kvec.write_to(&mut pipe).unwrap());
+            assert_eq!(pipe.output, bytes);
+        }
+    }
+
+    #[test]
+    fn reset_forgets_also_what_was_half_written() {
+        let (mut kvec, _) = filled();
+        kvec.write_to(&mut Pipe { budget: 12, ..Pipe::default() }).unwrap();
+        kvec.reset();
+        assert_eq!((kvec.is_empty(), kvec.len()), (true, 0));
+        kvec.add(b"new");
+        let mut pipe = Pipe::default();
+        assert!(kvec.write_to(&mut pipe).unwrap());
+        assert_eq!(pipe.output, b"new");
+    }
+
+    #[test]
+    fn an_error_and_a_transport_that_takes_nothing_are_errors() {
+        struct Full;
+        impl Transport for Full {
+            fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Ok(0)
+            }
+            fn recv_spare(&mut self, _: &mut Vec<u8>, _: usize) -> io::Result<usize> {
+                Ok(0)
+            }
+            fn send_vectored(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+                Ok(0)
+            }
+        }
+        let (mut kvec, all) = filled();
+        assert_eq!(kvec.write_to(&mut Full).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        let mut pipe = Pipe { cut_out: 3, ..Pipe::default() };
+        assert_eq!(kvec.write_to(&mut pipe).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(kvec.len(), all.len() - 3);
+    }
+
+    #[test]
+    fn a_revoked_message_is_gone_or_ends_in_zeros() {
+        let (_, all) = filled();
+        let (ack, header_end) = (9, 9 + 54);
+        for written in 0..=all.len() {
+            let (mut kvec, _) = filled();
+            kvec.add(b"next");
+            let mut pipe = Pipe { budget: written, ..Pipe::default() };
+            kvec.write_to(&mut pipe).unwrap();
+            let revoked = kvec.revoke(7);
+            assert_eq!(kvec.revoke(8), Revoked::Absent);
+            pipe.budget = usize::MAX;
+            assert!(kvec.write_to(&mut pipe).unwrap() && kvec.is_empty());
+            let message = if written <= ack {
+                assert_eq!(revoked, Revoked::Whole, "{written} bytes");
+                all[..ack].to_vec()
+            } else if written < all.len() {
+                assert_eq!(revoked, Revoked::Half, "{written} bytes");
+                let mut message = all.clone();
+                message[written.max(header_end)..].fill(0);
+                message
+            } else {
+                assert_eq!(revoked, Revoked::Absent);
+                all.clone()
+            };
+            assert_eq!(pipe.output, [&message[..], b"next"].concat(), "{written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_long_segment_is_filled_up_with_as_many_zeros() {
+        let page = ZEROS.len();
+        for len in [page - 1, page, page + 1, 2 * page, IOV * page, IOV * page + 1, 3 * IOV * page]
+        {
+            for written in [1, 54, 55, 54 + page - 2] {
+                let mut kvec = OutKvec::default();
+                kvec.add_header(1, &[b'h'; 54]);
+                kvec.add_segment(1, Bytes::from(vec![b'd'; len]));
+                kvec.add_footer(1, &[b't'; 13]);
+                kvec.add(b"next");
+                let mut pipe = Pipe { budget: written, ..Pipe::default() };
+                kvec.write_to(&mut pipe).unwrap();
+                assert_eq!(kvec.revoke(1), Revoked::Half);
+                (pipe.budget, pipe.per_send) = (usize::MAX, 100_000);
+                assert!(kvec.write_to(&mut pipe).unwrap());
+                let mut want = vec![b'h'; 54];
+                want.resize(written.max(54), b'd');
+                want.resize(54 + len + 13, 0);
+                want.extend(b"next");
+                assert!(pipe.output == want, "{len} bytes, {written} written");
+            }
+        }
+    }
+
+    #[test]
+    fn segments_are_written_from_where_they_lie() {
+        let segment = Bytes::from(vec![1; 5000]);
+        let mut kvec = OutKvec::default();
+        kvec.add_header(1, &[b'h'; 54]);
+        kvec.add_segment(1, segment.clone());
+        let mut pipe = Pipe { per_send: 1054, ..Pipe::default() };
+        kvec.write_to(&mut pipe).unwrap();
+        assert_eq!(pipe.slices[1], (segment.as_ptr(), 5000));
+        assert_eq!(pipe.slices[2], (segment[1000..].as_ptr(), 4000), "and on from there");
+    }
+}

@@ -83,9 +83,7 @@ impl Session {
         while self.out_sent.front().is_some_and(|q| seq.ahead_of(q.msg.header.seq) >= 0) {
             self.out_sent.pop_front();
         }
-        if seq.ahead_of(self.out_acked) > 0 {
-            self.out_acked = seq;
-        }
+        self.acked(seq);
     }
 
     /// The peer had everything up to `seq` when it lost the last socket
@@ -98,6 +96,12 @@ impl Session {
             self.queued_bytes -= q.msg.len();
             self.out_queue.pop_front();
         }
+        self.acked(seq);
+    }
+
+    /// A peer cannot have what was never sent: a number beyond our last counts as that one.
+    fn acked(&mut self, seq: Seq) {
+        let seq = if seq.ahead_of(self.out_seq) > 0 { self.out_seq } else { seq };
         if seq.ahead_of(self.out_acked) > 0 {
             self.out_acked = seq;
         }

@@ -101,8 +101,13 @@ impl Rx {
             }
             tag::RESETSESSION => {
                 log::info!("{}: the peer has lost the session", tx.peer);
-                tx.session.reset();
-                self.connect_again(tx, cx)?;
+                // `ceph_con_reset_session`, unless the owner cannot be told of it because the
+                // handshake ends here: then the peer will say it again at the next attempt.
+                let lost = std::mem::take(&mut tx.session);
+                if let Err(fault) = self.connect_again(tx, cx) {
+                    tx.session = lost;
+                    return Err(fault);
+                }
                 Ok(Some(Event::RemoteReset))
             }
             tag::RETRY_SESSION => {

@@ -180,6 +180,11 @@ impl Tx {
         self.session.out_queue.is_empty() && self.out_kvec.is_empty()
     }
 
+    /// Whether the peer has acknowledged everything that was sent.
+    pub fn is_acked(&self) -> bool {
+        self.session.is_idle()
+    }
+
     /// Whether the transport is to be polled for writing.
     pub fn wants_write(&self) -> bool {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())

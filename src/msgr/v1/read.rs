@@ -35,7 +35,7 @@ pub(super) struct Body {
     header: WireHeader,
     /// Front and middle, in one buffer.
     head: Vec<u8>,
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 /// One whole thing that the peer sent.
@@ -261,7 +261,7 @@ impl Rx {
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);
                 tx.session.discard_sent(seq);
-                Ok(Some(Event::Acked(seq)))
+                Ok(Some(Event::Acked(tx.session.out_acked)))
             }
             Incoming::Keepalive => {
                 log::trace!("{}: < keepalive", tx.peer);

@@ -1,0 +1,319 @@
+//! What a tool opens: a [`Cluster`], with commands and maps.
+
+mod builder;
+mod command;
+mod session;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use session::Session;
+
+pub use builder::ClusterBuilder;
+pub use command::Command;
+
+use crate::auth::{AuthClient, EntityName};
+use crate::denc::DecodeError;
+use crate::error::{CommandOutput, Error, ErrorKind, Result};
+use crate::messages::Body;
+use crate::messages::mgr::{MMgrCommand, MMgrCommandReply};
+use crate::messages::osd::{MCommand, MCommandReply};
+use crate::mon::{MapEvents, MgrMap, MonClient, MonMap};
+use crate::msgr::v1::Peer;
+use crate::msgr::{Message, Policy};
+use crate::net::{Deadline, Messenger};
+use crate::osd::OSDMap;
+use crate::types::{EntityAddrVec, EntityType, Epoch, Features, Fsid, GlobalId};
+
+/// Logins that a daemon may refuse before a command gives up: the first may be for a ticket that
+/// has just expired, the second for one that the daemon does not know yet.
+const MAX_REFUSALS: u32 = 3;
+
+/// An open cluster. Cheap to clone; the clones are one handle, whose threads end when the last
+/// one is dropped, or with [`Cluster::close`].
+///
+/// Each call has the deadline of the handle, or one of its own through [`Cluster::with_timeout`].
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    messenger: Messenger,
+    auth: Arc<AuthClient>,
+    mon: MonClient,
+    /// Sessions with managers and daemons, by who they are with.
+    sessions: Mutex<HashMap<Target, Arc<Session>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.mon.close(ErrorKind::Closed, "the cluster handle is closed");
+        self.mon.stop_timer();
+    }
+}
+
+/// A daemon that takes commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Target {
+    Mgr,
+    Osd(i32),
+}
+
+/// Where a daemon is, by the newest map.
+struct Place {
+    name: crate::types::EntityName,
+    addrs: EntityAddrVec,
+    epoch: Epoch,
+}
+
+/// Ends every call of a cluster, those that wait and those that come: for a Ctrl-C handler.
+#[derive(Clone, Debug)]
+pub struct CancelHandle(Weak<Inner>);
+
+impl CancelHandle {
+    /// From now on every call fails with [`ErrorKind::Cancelled`].
+    pub fn cancel(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.mon.close(ErrorKind::Cancelled, "cancelled");
+            for session in inner.lock().values() {
+                session.fail(ErrorKind::Cancelled, "cancelled");
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// Says which cluster to open.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::new()
+    }
+
+    /// The cluster that the environment and ceph.conf name, as Ceph's own programs find it.
+    pub fn connect() -> Result<Self> {
+        Self::builder().connect()
+    }
+
+    fn new(
+        messenger: Messenger,
+        auth: Arc<AuthClient>,
+        mon: MonClient,
+        timeout: Duration,
+    ) -> Self {
+        let inner = Inner { messenger, auth, mon, sessions: Mutex::default() };
+        Self { inner: Arc::new(inner), timeout }
+    }
+
+    /// The same handle with another deadline for its calls.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { inner: self.inner.clone(), timeout }
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout)
+    }
+
+    /// The session with the monitors, for what is not here: subscriptions, versions.
+    pub fn mon(&self) -> &MonClient {
+        &self.inner.mon
+    }
+
+    /// Who this handle is.
+    pub fn name(&self) -> &EntityName {
+        self.inner.auth.name()
+    }
+
+    /// The number of this client, which the monitors gave it.
+    pub fn global_id(&self) -> GlobalId {
+        self.inner.auth.global_id()
+    }
+
+    /// The cluster's id.
+    pub fn fsid(&self) -> Result<Fsid> {
+        self.mon().fsid(self.deadline())
+    }
+
+    /// The monitors.
+    pub fn monmap(&self) -> Result<Arc<MonMap>> {
+        self.mon().monmap(self.deadline())
+    }
+
+    /// The managers.
+    pub fn mgrmap(&self) -> Result<Arc<MgrMap>> {
+        self.mon().mgrmap(self.deadline())
+    }
+
+    /// The newest OSD map.
+    pub fn osdmap(&self) -> Result<OSDMap> {
+        self.mon().osdmap(self.deadline())
+    }
+
+    /// The maps that come from now on; see [`MonClient::subscribe`].
+    pub fn events(&self) -> MapEvents {
+        self.mon().events()
+    }
+
+    /// Carries out a command of the monitors. One that fails is an error of kind
+    /// [`ErrorKind::Command`], with Ceph's errno and what it gave back.
+    pub fn mon_command(&self, cmd: &Command) -> Result<CommandOutput> {
+        self.mon().command(&cmd.to_json(), cmd.input_bytes(), self.deadline())
+    }
+
+    /// Carries out a command of the active manager, such as `pg dump` or `osd df`.
+    pub fn mgr_command(&self, cmd: &Command) -> Result<CommandOutput> {
+        self.daemon_command(Target::Mgr, cmd, &|fsid, cmd| {
+            MMgrCommand { fsid, cmd }.to_message(Features::SUPPORTED)
+        })
+    }
+
+    /// Carries out a command about the active manager itself, as `ceph tell mgr` does.
+    pub fn mgr_tell(&self, cmd: &Command) -> Result<CommandOutput> {
+        self.daemon_command(Target::Mgr, cmd, &tell)
+    }
+
+    /// Carries out a command of an OSD, as `ceph tell osd.N` does.
+    pub fn osd_command(&self, osd: i32, cmd: &Command) -> Result<CommandOutput> {
+        self.daemon_command(Target::Osd(osd), cmd, &tell)
+    }
+
+    /// For a Ctrl-C handler: ends the calls of all clones.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(Arc::downgrade(&self.inner))
+    }
+
+    /// Ends the sessions and waits for all threads. Calls of other clones fail.
+    pub fn close(&self) -> Result<()> {
+        self.inner.lock().clear();
+        self.inner.mon.shutdown(self.deadline())
+    }
+
+    /// Sends a command to wherever its target is, until it is answered.
+    fn daemon_command(
+        &self,
+        target: Target,
+        cmd: &Command,
+        message: &dyn Fn(Fsid, Vec<String>) -> Message,
+    ) -> Result<CommandOutput> {
+        let deadline = self.deadline();
+        let json = cmd.to_json();
+        let msg = message(self.mon().fsid(deadline)?, vec![json.clone()])
+            .with_data(cmd.input_bytes());
+        let mut refusals = 0;
+        let mut place = self.place(target, None, deadline)?;
+        loop {
+            let session = self.session(target, &place)?;
+            let error = match session.request(msg.clone(), deadline) {
+                Ok(reply) => return command_output(&json, &reply),
+                Err(e) => e,
+            };
+            self.inner.forget(target, &session);
+            match error.kind() {
+                ErrorKind::Auth => {
+                    refusals += 1;
+                    self.mon().renew_now();
+                }
+                ErrorKind::Io | ErrorKind::Closed | ErrorKind::Protocol => {}
+                _ => return Err(error),
+            }
+            if refusals >= MAX_REFUSALS || deadline.has_passed() {
+                return Err(error);
+            }
+            log::info!("{error}; trying again");
+            place = self.place(target, Some(place.epoch), deadline).map_err(|_| error)?;
+        }
+    }
+
+    /// Where the daemon is. After a failure under the map `seen` a newer map is waited for, but
+    /// not long: the daemon may be back at the same place.
+    fn place(&self, target: Target, seen: Option<Epoch>, deadline: Deadline) -> Result<Place> {
+        let soon = deadline.min(Deadline::after(Duration::from_millis(500)));
+        match target {
+            Target::Mgr => {
+                if let Some(seen) = seen {
+                    let _ = self.mon().mgrmap_after(seen, soon);
+                }
+                let map = self.mon().active_mgr(deadline)?;
+                Ok(Place {
+                    name: crate::types::EntityName::new(EntityType::MGR, map.active_gid.0 as i64),
+                    addrs: map.active_addrs.clone(),
+                    epoch: map.epoch,
+                })
+            }
+            Target::Osd(osd) => {
+                if seen.is_some() {
+                    self.mon().pause(soon);
+                }
+                let map = self.mon().osdmap(deadline)?;
+                let addrs = map.addrs(osd).filter(|_| map.is_up(osd)).cloned();
+                let Some(addrs) = addrs else {
+                    let what = if map.exists(osd) { "is down" } else { "does not exist" };
+                    return Err(Error::new(ErrorKind::NotFound, format!("osd.{osd} {what}")));
+                };
+                let name = crate::types::EntityName::new(EntityType::OSD, osd.into());
+                Ok(Place { name, addrs, epoch: map.epoch })
+            }
+        }
+    }
+
+    /// The session with the daemon at that place; a new one where there is none, or where the
+    /// daemon has moved.
+    fn session(&self, target: Target, place: &Place) -> Result<Arc<Session>> {
+        let addr = place.addrs.legacy().ok_or_else(|| {
+            let text = format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
+            Error::new(ErrorKind::Protocol, text)
+        })?;
+        let mut sessions = self.inner.lock();
+        if let Some(session) = sessions.get(&target)
+            && session.peer().addr == addr
+            && !session.is_closed()
+        {
+            return Ok(session.clone());
+        }
+        let peer = Peer { name: place.name, addr, policy: Policy::LOSSY_CLIENT };
+        let session = Session::open(&self.inner.messenger, peer, self.inner.auth.clone())?;
+        let session = Arc::new(session);
+        sessions.insert(target, session.clone());
+        Ok(session)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Drops a session that has ended, unless another one has taken its place.
+    fn forget(&self, target: Target, session: &Arc<Session>) {
+        let mut sessions = self.lock();
+        if session.is_closed() && sessions.get(&target).is_some_and(|s| Arc::ptr_eq(s, session)) {
+            sessions.remove(&target);
+        }
+    }
+}
+
+fn tell(fsid: Fsid, cmd: Vec<String>) -> Message {
+    MCommand { fsid, cmd }.to_message(Features::SUPPORTED)
+}
+
+/// What the reply of a manager or a daemon says, as output or as the error of the command.
+fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput> {
+    let bad = |e: DecodeError| {
+        Error::new(ErrorKind::Protocol, format!("the reply to a command: {e}")).with_source(e)
+    };
+    let (r, outs) = if reply.header.msg_type == MMgrCommandReply::TYPE {
+        let reply = MMgrCommandReply::from_message(reply).map_err(bad)?;
+        (reply.r, reply.rs)
+    } else {
+        let reply = MCommandReply::from_message(reply).map_err(bad)?;
+        (reply.r, reply.rs)
+    };
+    let output = CommandOutput { outs, outbl: reply.data.clone() };
+    match r {
+        0.. => Ok(output),
+        errno => Err(Error::command(cmd, errno.saturating_neg(), output)),
+    }
+}

@@ -1,0 +1,392 @@
+//! `MonClient` (`src/mon/MonClient.cc`, `net/ceph/mon_client.c`): one authenticated session with
+//! some monitor, kept up whatever happens to the one in use.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::events::{MapEvent, MapEvents, Watchers};
+use super::hunt::Hunt;
+use super::subs::Subs;
+use super::{MgrMap, MonMap};
+use crate::auth::{AuthClient, AuthClientHandler};
+use crate::error::{CommandOutput, Error, ErrorKind, Result};
+use crate::messages::Body;
+use crate::messages::mon::{MMonCommand, MMonGetVersion, MMonGetVersionReply, MMonSubscribe};
+use crate::msgr::{Backoff, Message};
+use crate::net::{Connection, Deadline, Messenger, Timer, Waiter};
+use crate::denc::Decode;
+use crate::osd::OSDMap;
+use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
+
+/// The monitors that are known before a monmap is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonTarget {
+    /// Its rank, or its place in the list that is known before there are ranks.
+    pub rank: usize,
+    /// Its address of messenger v1.
+    pub addr: EntityAddr,
+}
+
+/// How a [`MonClient`] looks for a monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct HuntOptions {
+    /// Monitors tried at the same time (`mon_client_hunt_parallel`).
+    pub parallel: usize,
+    /// After which the next ones are tried as well (`mon_client_hunt_interval`).
+    pub interval: Duration,
+}
+
+impl Default for HuntOptions {
+    fn default() -> Self {
+        Self { parallel: 3, interval: Duration::from_secs(3) }
+    }
+}
+
+/// A session with the monitors. Cheap to clone; the clones are one client. What is asked while no
+/// monitor is there waits for the next one, and is sent again where the one in use goes away.
+#[derive(Clone, Debug)]
+pub struct MonClient(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) messenger: Messenger,
+    pub(super) auth: Arc<AuthClient>,
+    pub(super) timer: Timer,
+    pub(super) options: HuntOptions,
+    state: Mutex<State>,
+    /// The session, or a map, has changed.
+    pub(super) changed: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) targets: Vec<MonTarget>,
+    pub(super) hunt: Hunt,
+    pub(super) backoff: Backoff,
+    pub(super) active: Option<Active>,
+    /// Counts sessions, so that a timer knows whether its own is still there.
+    pub(super) generation: u64,
+    /// Counts renewals of tickets that were scheduled.
+    pub(super) renewal: u64,
+    pub(super) subs: Subs,
+    pub(super) watchers: Watchers,
+    last_tid: u64,
+    pub(super) requests: BTreeMap<Tid, Request>,
+    pub(super) monmap: Option<Arc<MonMap>>,
+    pub(super) mgrmap: Option<Arc<MgrMap>>,
+    /// The newest OSD map epoch that was heard of.
+    pub(super) osd_epoch: Epoch,
+    /// A login has failed for good: nobody needs to wait for another.
+    pub(super) denied: Option<Error>,
+    /// No more calls.
+    pub(super) closed: Option<(ErrorKind, &'static str)>,
+}
+
+/// The session in use.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) con: Connection,
+    pub(super) handler: AuthClientHandler,
+}
+
+/// Something that was asked of the monitors and is not answered yet.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) msg: Message,
+    pub(super) waiter: Arc<Waiter<Answer>>,
+}
+
+/// The message that answers a request, or why there is none.
+pub(super) type Answer = Result<Message>;
+
+impl MonClient {
+    /// A client of these monitors; nothing is dialled before [`MonClient::authenticate`].
+    pub fn new(
+        messenger: Messenger,
+        auth: Arc<AuthClient>,
+        targets: Vec<MonTarget>,
+        options: HuntOptions,
+    ) -> Result<Self> {
+        if targets.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "no monitor is given"));
+        }
+        let mut subs = Subs::default();
+        subs.want("monmap", 0, false);
+        let state = State {
+            targets,
+            hunt: Hunt::default(),
+            backoff: Backoff::default(),
+            active: None,
+            generation: 0,
+            renewal: 0,
+            subs,
+            watchers: Watchers::default(),
+            last_tid: 0,
+            requests: BTreeMap::new(),
+            monmap: None,
+            mgrmap: None,
+            osd_epoch: Epoch(0),
+            denied: None,
+            closed: None,
+        };
+        Ok(Self(Arc::new(Inner {
+            messenger,
+            auth,
+            timer: Timer::default(),
+            options,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })))
+    }
+
+    /// Finds a monitor and logs in; returns when there is a session.
+    pub fn authenticate(&self, deadline: Deadline) -> Result<()> {
+        self.wait_for(deadline, "monitor session", |state| state.active.as_ref().map(drop_ref))
+    }
+
+    /// Who we are to the monitors; 0 before the first session.
+    pub fn global_id(&self) -> GlobalId {
+        self.0.auth.global_id()
+    }
+
+    /// The monitors as they are now; waits for the first monmap.
+    pub fn monmap(&self, deadline: Deadline) -> Result<Arc<MonMap>> {
+        self.wait_for(deadline, "monmap", |state| state.monmap.clone())
+    }
+
+    /// The cluster's id.
+    pub fn fsid(&self, deadline: Deadline) -> Result<Fsid> {
+        self.monmap(deadline).map(|map| map.fsid)
+    }
+
+    /// The managers as they are now. The first call subscribes, and waits for the map.
+    pub fn mgrmap(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
+        self.want("mgrmap", 0, false)?;
+        self.wait_for(deadline, "map of the managers", |state| state.mgrmap.clone())
+    }
+
+    /// Waits for a map of the managers that is newer than `epoch`.
+    pub(crate) fn mgrmap_after(&self, epoch: Epoch, deadline: Deadline) -> Result<Arc<MgrMap>> {
+        self.want("mgrmap", 0, false)?;
+        self.wait_for(deadline, "new map of the managers", |state| {
+            state.mgrmap.clone().filter(|map| map.epoch > epoch)
+        })
+    }
+
+    /// The active manager, once there is one.
+    pub(crate) fn active_mgr(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
+        self.want("mgrmap", 0, false)?;
+        self.wait_for(deadline, "active manager", |state| {
+            state.mgrmap.clone().filter(|map| map.available && !map.active_addrs.0.is_empty())
+        })
+    }
+
+    /// The newest OSD map, whole; asked for anew with each call.
+    pub fn osdmap(&self, deadline: Deadline) -> Result<OSDMap> {
+        let events = self.events();
+        self.authenticate(deadline)?;
+        self.want("osdmap", 0, true)?;
+        loop {
+            let event = events.recv(deadline).map_err(|e| match e.kind() {
+                ErrorKind::Timeout => self.0.lock().timed_out("OSD map"),
+                _ => e,
+            })?;
+            let MapEvent::OsdMap(maps) = event else { continue };
+            if let Some((_, map)) = maps.maps.last_key_value() {
+                return OSDMap::from_bytes(map).map_err(|e| {
+                    Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
+                });
+            }
+        }
+    }
+
+    /// Waits for nothing but the time, or the end of the handle.
+    pub(crate) fn pause(&self, deadline: Deadline) {
+        let never = |_: &State| None::<()>;
+        let _ = self.wait_for(deadline, "", never);
+    }
+
+    /// Subscribes to one of `monmap`, `mgrmap`, `osdmap`, `config` and the like, from epoch
+    /// `start` on (0: the newest, whole), once or for ever. The subscription outlives the
+    /// monitor. What comes goes to [`MonClient::events`].
+    pub fn subscribe(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
+        self.want(what, start, onetime)
+    }
+
+    /// The maps that come from now on.
+    pub fn events(&self) -> MapEvents {
+        self.0.lock().watchers.add()
+    }
+
+    /// Carries out a command, given as its JSON, with the bytes of its input.
+    pub fn command(&self, cmd: &str, inbuf: Bytes, deadline: Deadline) -> Result<CommandOutput> {
+        let fsid = self.fsid(deadline)?;
+        let msg = MMonCommand::new(fsid, cmd).to_message(Features::SUPPORTED).with_data(inbuf);
+        let reply = self.request(|_| msg, "answer to a command", deadline)?;
+        super::command::command_output(cmd, &reply)
+    }
+
+    /// The newest and the oldest version of a map (`mdsmap`, `osdmap`, `monmap`).
+    pub fn get_version(&self, what: &str, deadline: Deadline) -> Result<(u64, u64)> {
+        // The reply is known by the handle, not by the tid.
+        let ask = |tid: Tid| {
+            MMonGetVersion { handle: tid.0, what: what.to_owned() }.to_message(Features::SUPPORTED)
+        };
+        let reply = self.request(ask, "answer about a version", deadline)?;
+        let reply = super::command::decode::<MMonGetVersionReply>(&reply)?;
+        Ok((reply.version, reply.oldest_version))
+    }
+
+    /// Ends the session and waits for its threads. Whoever waits for an answer gets an error.
+    pub fn shutdown(&self, deadline: Deadline) -> Result<()> {
+        self.close(ErrorKind::Closed, "the cluster handle is closed");
+        self.stop_timer();
+        self.0.messenger.shutdown(deadline)
+    }
+
+    /// Ends the thread of the timer.
+    pub(crate) fn stop_timer(&self) {
+        self.0.timer.stop();
+    }
+
+    /// Makes every call fail from now on, those that wait included.
+    pub(crate) fn close(&self, kind: ErrorKind, text: &'static str) {
+        let dropped = {
+            let mut state = self.0.lock();
+            if state.closed.is_none() {
+                state.closed = Some((kind, text));
+            }
+            state.generation += 1;
+            state.watchers.close(kind, text);
+            for (_, request) in std::mem::take(&mut state.requests) {
+                request.waiter.fill(Err(Error::new(kind, text)));
+            }
+            (state.active.take(), std::mem::take(&mut state.hunt))
+        };
+        self.0.changed.notify_all();
+        drop(dropped);
+    }
+
+    fn want(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
+        self.0.messenger.check_fork()?;
+        let mut state = self.0.lock();
+        if state.subs.want(what, start, onetime)
+            && let Some(active) = &state.active
+        {
+            let _ = active.con.send(self.0.subscribe_message(&state));
+        }
+        Ok(())
+    }
+
+    /// Sends `msg` to the monitors, again to each new one, until it is answered.
+    fn request(
+        &self,
+        msg: impl FnOnce(Tid) -> Message,
+        what: &str,
+        deadline: Deadline,
+    ) -> Result<Message> {
+        self.0.messenger.check_fork()?;
+        let waiter = Arc::new(Waiter::new());
+        let tid = {
+            let mut state = self.0.lock();
+            state.check()?;
+            state.last_tid += 1;
+            let tid = Tid(state.last_tid);
+            let msg = msg(tid).with_tid(tid);
+            let request = Request { msg: msg.clone(), waiter: waiter.clone() };
+            state.requests.insert(tid, request);
+            match &state.active {
+                // Where it fails the connection is ending, and the next one sends it again.
+                Some(active) => drop(active.con.send(msg)),
+                None => self.0.start_hunting(&mut state),
+            }
+            tid
+        };
+        let answer = waiter.wait(deadline);
+        let mut state = self.0.lock();
+        state.requests.remove(&tid);
+        match answer? {
+            Some(answer) => answer,
+            None => Err(state.timed_out(what)),
+        }
+    }
+
+    fn wait_for<T>(
+        &self,
+        deadline: Deadline,
+        what: &str,
+        ready: impl Fn(&State) -> Option<T>,
+    ) -> Result<T> {
+        self.0.messenger.check_fork()?;
+        crate::net::check_may_block()?;
+        let mut state = self.0.lock();
+        loop {
+            state.check()?;
+            if let Some(value) = ready(&state) {
+                return Ok(value);
+            }
+            self.0.start_hunting(&mut state);
+            if let Some(denied) = state.denied.take() {
+                return Err(denied);
+            }
+            let (guard, in_time) = deadline.wait(&self.0.changed, state);
+            state = guard;
+            if !in_time {
+                return Err(state.timed_out(what));
+            }
+        }
+    }
+}
+
+fn drop_ref(_: &Active) {}
+
+impl Inner {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Everything that is wanted, in one message.
+    pub(super) fn subscribe_message(&self, state: &State) -> Message {
+        let what = state.subs.items();
+        MMonSubscribe { what, hostname: String::new() }.to_message(Features::SUPPORTED)
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<()> {
+        match self.closed {
+            Some((kind, text)) => Err(Error::new(kind, text)),
+            None => Ok(()),
+        }
+    }
+
+    /// The error of a call that got no answer: what is under way, and what went wrong before.
+    fn timed_out(&self, what: &str) -> Error {
+        let text = match &self.active {
+            Some(active) => format!("{}: no {what} in time", active.con.peer()),
+            None => format!("no {what} in time: {}", self.hunt.describe()),
+        };
+        Error::new(ErrorKind::Timeout, text)
+    }
+
+    /// The epoch that the monitor is told we have.
+    pub(super) fn monmap_epoch(&self) -> Epoch {
+        self.monmap.as_ref().map_or(Epoch(0), |map| map.epoch)
+    }
+
+    /// Takes the request that a message answers.
+    pub(super) fn answer(&mut self, tid: Tid, msg: Message) {
+        if let Some(request) = self.requests.remove(&tid) {
+            request.waiter.fill(Ok(msg));
+        }
+    }
+}
+
+/// When the next renewal of a ticket is due.
+pub(super) fn until(at: Instant) -> Duration {
+    at.saturating_duration_since(Timer::now())
+}
+

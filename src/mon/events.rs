@@ -1,0 +1,102 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, Weak};
+
+use super::{MgrMap, MonMap};
+use crate::error::{Error, ErrorKind, Result};
+use crate::messages::mon::MConfig;
+use crate::messages::osd::MOSDMap;
+use crate::net::{Deadline, check_may_block};
+
+/// What a subscription brings.
+#[derive(Clone, Debug)]
+pub enum MapEvent {
+    /// A new monmap.
+    MonMap(Arc<MonMap>),
+    /// A new map of the managers.
+    MgrMap(Arc<MgrMap>),
+    /// Epochs of the OSD map, full or incremental, as the monitor sent them.
+    OsdMap(Arc<MOSDMap>),
+    /// The options that the monitors keep for this client.
+    Config(Arc<MConfig>),
+}
+
+/// How many events wait for a slow reader before the oldest is dropped.
+const CAPACITY: usize = 1024;
+
+/// The events of one subscriber, in order. Where it does not keep up the oldest are dropped, and
+/// [`MapEvents::dropped`] counts them: every kind of map can be asked for anew.
+#[derive(Debug)]
+pub struct MapEvents(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<MapEvent>,
+    dropped: u64,
+    closed: Option<(ErrorKind, String)>,
+}
+
+impl MapEvents {
+    /// The next event; waits for it, at most to the deadline.
+    pub fn recv(&self, deadline: Deadline) -> Result<MapEvent> {
+        check_may_block()?;
+        let mut state = self.0.state.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            if let Some(event) = state.events.pop_front() {
+                return Ok(event);
+            }
+            if let Some((kind, text)) = &state.closed {
+                return Err(Error::new(*kind, text.clone()));
+            }
+            let (guard, in_time) = deadline.wait(&self.0.changed, state);
+            state = guard;
+            if !in_time {
+                return Err(Error::new(ErrorKind::Timeout, "no new map in time"));
+            }
+        }
+    }
+
+    /// How many events were dropped because nobody took them.
+    pub fn dropped(&self) -> u64 {
+        self.0.state.lock().unwrap_or_else(|e| e.into_inner()).dropped
+    }
+}
+
+/// The subscribers.
+#[derive(Debug, Default)]
+pub(super) struct Watchers(Vec<Weak<Queue>>);
+
+impl Watchers {
+    pub(super) fn add(&mut self) -> MapEvents {
+        let queue = Arc::new(Queue::default());
+        self.0.retain(|w| w.strong_count() > 0);
+        self.0.push(Arc::downgrade(&queue));
+        MapEvents(queue)
+    }
+
+    pub(super) fn tell(&self, event: &MapEvent) {
+        for queue in self.0.iter().filter_map(Weak::upgrade) {
+            let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
+            if state.events.len() >= CAPACITY {
+                state.events.pop_front();
+                state.dropped += 1;
+            }
+            state.events.push_back(event.clone());
+            queue.changed.notify_all();
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self, kind: ErrorKind, text: &str) {
+        for queue in self.0.iter().filter_map(Weak::upgrade) {
+            let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
+            state.closed.get_or_insert_with(|| (kind, text.to_owned()));
+            queue.changed.notify_all();
+        }
+    }
+}

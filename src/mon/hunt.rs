@@ -1,0 +1,286 @@
+//! The hunt: several monitors are tried at once, and the first that lets us in is kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::client::{Active, Inner, MonClient, State, until};
+use super::dispatcher::MonDispatcher;
+use crate::auth::{AuthClientHandler, AuthError};
+use crate::error::{Error, ErrorKind};
+use crate::auth::AuthRequest;
+use crate::messages::{Body, PaxosHeader};
+use crate::messages::auth::MAuth;
+use crate::msgr::Message;
+use crate::msgr::v1::Peer;
+use crate::msgr::{Fault, Policy};
+use crate::net::{Connection, Timer};
+use crate::types::{EntityName, EntityType, Epoch, Features};
+
+/// Longest pause between two rounds over all monitors.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
+
+/// One round over the monitors.
+#[derive(Debug, Default)]
+pub(super) struct Hunt {
+    pub(super) running: bool,
+    /// The targets that this round has still to try, by their index.
+    untried: Vec<usize>,
+    /// Connections that are not logged in yet, by their id.
+    pub(super) pending: BTreeMap<u64, Pending>,
+    /// What went wrong with each monitor last.
+    failures: BTreeMap<String, String>,
+    /// Every failure of this round was one that another attempt cannot mend.
+    hopeless: bool,
+}
+
+/// A monitor that is being tried.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) con: Connection,
+    /// The login, once the connection is open.
+    pub(super) handler: Option<AuthClientHandler>,
+}
+
+impl Hunt {
+    /// What is under way, or what went wrong, in one line.
+    pub(super) fn describe(&self) -> String {
+        let pending = self.pending.values().map(|p| match &p.handler {
+            Some(_) => format!("{}: no reply to MAuth yet", p.con.peer()),
+            None => p.con.describe(),
+        });
+        let parts: Vec<_> = pending.chain(self.failures.values().cloned()).collect();
+        if parts.is_empty() { "no monitor was tried".to_owned() } else { parts.join("; ") }
+    }
+}
+
+impl Inner {
+    /// Looks for a monitor, unless there is one or the search is on already.
+    pub(super) fn start_hunting(self: &Arc<Self>, state: &mut State) {
+        if state.active.is_some() || state.hunt.running || state.closed.is_some() {
+            return;
+        }
+        state.hunt.running = true;
+        state.denied = None;
+        self.new_round(state);
+    }
+
+    fn new_round(self: &Arc<Self>, state: &mut State) {
+        state.generation += 1;
+        state.hunt.untried = shuffled(state.targets.len());
+        state.hunt.hopeless = true;
+        for _ in 0..self.options.parallel.max(1) {
+            self.try_next(state);
+        }
+        self.hunt_tick(state.generation);
+    }
+
+    /// Tries one more monitor of this round; false where there is none left.
+    fn try_next(self: &Arc<Self>, state: &mut State) -> bool {
+        let Some(i) = state.hunt.untried.pop() else { return false };
+        let Some(target) = state.targets.get(i) else { return false };
+        let peer = Peer {
+            name: EntityName::new(EntityType::MON, target.rank as i64),
+            addr: target.addr,
+            policy: Policy::LOSSY_CLIENT,
+        };
+        let dispatcher = Arc::new(MonDispatcher(Arc::downgrade(self)));
+        match self.messenger.connect(peer, self.auth.clone(), dispatcher) {
+            Ok(con) => {
+                log::debug!("trying {peer}");
+                state.hunt.pending.insert(con.id(), Pending { con, handler: None });
+            }
+            Err(e) => {
+                state.hunt.hopeless = false;
+                state.hunt.failures.insert(peer.to_string(), e.to_string());
+            }
+        }
+        true
+    }
+
+    /// Those that were tried first take long: after a while the next one is tried beside them.
+    fn hunt_tick(self: &Arc<Self>, generation: u64) {
+        let weak = Arc::downgrade(self);
+        self.later(self.options.interval, move || {
+            let Some(inner) = Weak::upgrade(&weak) else { return };
+            let mut state = inner.lock();
+            if state.generation == generation && state.hunt.running && inner.try_next(&mut state) {
+                inner.hunt_tick(generation);
+            }
+        });
+    }
+
+    pub(super) fn later(&self, delay: Duration, job: impl FnOnce() + Send + 'static) {
+        if let Err(e) = self.timer.after(delay, job) {
+            log::warn!("{e}");
+        }
+    }
+
+    /// A connection that was being tried is open: the login begins.
+    pub(super) fn start_auth(self: &Arc<Self>, con: &Connection) {
+        let mut state = self.lock();
+        let epoch = state.monmap_epoch();
+        let Some(pending) = state.hunt.pending.get_mut(&con.id()) else { return };
+        let (handler, request) = self.auth.start();
+        pending.handler = Some(handler);
+        let _ = con.send(auth_message(request, epoch));
+    }
+
+    /// A monitor that was being tried has failed.
+    pub(super) fn pending_failed(self: &Arc<Self>, state: &mut State, con: &Connection, e: Error) {
+        if state.hunt.pending.remove(&con.id()).is_none() {
+            return;
+        }
+        log::info!("{e}");
+        let login = e.fault::<AuthError>();
+        let fresh = matches!(login, Some(AuthError::OldTicketRefused { .. }));
+        let denied = login.is_some() && !fresh;
+        // A router or a daemon that is starting may close or refuse; another protocol stays one.
+        let hopeless = match e.fault::<Fault>() {
+            Some(Fault::BadBanner) => true,
+            Some(fault) => fault.is_final(),
+            None => denied,
+        };
+        state.hunt.hopeless &= hopeless;
+        state.hunt.failures.insert(con.peer().to_string(), e.to_string());
+        if fresh {
+            // The same monitor lets us in as somebody new.
+            let addr = con.peer().addr;
+            state.hunt.untried.extend(state.targets.iter().position(|t| t.addr == addr));
+        }
+        self.try_next(state);
+        if !state.hunt.pending.is_empty() {
+            return;
+        }
+        if denied || (state.hunt.hopeless && state.hunt.untried.is_empty()) {
+            // All monitors have the same keys, and the same answer to give.
+            let kind = if denied { ErrorKind::Auth } else { e.kind() };
+            let failed = Error::new(kind, state.hunt.describe());
+            state.denied = Some(match login {
+                Some(source) => failed.with_source(source.clone()),
+                None => match e.fault::<Fault>() {
+                    Some(fault) => failed.with_source(fault.clone()),
+                    None => failed,
+                },
+            });
+            self.stop_hunting(state);
+            self.fail_requests(state);
+            self.changed.notify_all();
+            return;
+        }
+        let pause = state.backoff.failed().min(MAX_PAUSE);
+        state.generation += 1;
+        let (weak, generation) = (Arc::downgrade(self), state.generation);
+        self.later(pause, move || {
+            let Some(inner) = Weak::upgrade(&weak) else { return };
+            let mut state = inner.lock();
+            if state.generation == generation && state.hunt.running {
+                inner.new_round(&mut state);
+            }
+        });
+    }
+
+    fn stop_hunting(&self, state: &mut State) {
+        state.generation += 1;
+        state.hunt.running = false;
+        state.hunt.pending.clear();
+    }
+
+    /// Requests wait for a login that cannot succeed.
+    fn fail_requests(&self, state: &mut State) {
+        let Some(denied) = &state.denied else { return };
+        let (kind, text) = (denied.kind(), denied.to_string());
+        for (_, request) in std::mem::take(&mut state.requests) {
+            request.waiter.fill(Err(Error::new(kind, text.clone())));
+        }
+    }
+
+    /// The login of a connection has succeeded: it is the session from now on.
+    pub(super) fn finish_hunting(self: &Arc<Self>, state: &mut State, con: &Connection) {
+        let Some(Pending { con, handler: Some(mut handler) }) = state.hunt.pending.remove(&con.id())
+        else {
+            return;
+        };
+        if let Err(e) = handler.install() {
+            log::error!("{}: {e}", con.peer());
+            return;
+        }
+        let global_id = handler.global_id();
+        log::info!("{}: session as {} ({global_id})", con.peer(), self.auth.name());
+        self.messenger.local().set_num(global_id.0 as i64);
+        self.stop_hunting(state);
+        state.hunt.failures.clear();
+        state.backoff.reset();
+        let _ = con.send(self.subscribe_message(state));
+        for request in state.requests.values() {
+            let _ = con.send(request.msg.clone());
+        }
+        state.active = Some(Active { con, handler });
+        self.schedule_renewal(state);
+        self.changed.notify_all();
+    }
+
+    /// Renews tickets when they are due, over the session in use. There is one such timer: what
+    /// schedules anew makes the older one void.
+    pub(super) fn schedule_renewal(self: &Arc<Self>, state: &mut State) {
+        state.renewal += 1;
+        let Some(at) = self.auth.next_renewal(Timer::now()) else { return };
+        self.renew_after(until(at), state.renewal);
+    }
+
+    fn renew_after(self: &Arc<Self>, delay: Duration, renewal: u64) {
+        let weak = Arc::downgrade(self);
+        self.later(delay, move || {
+            let Some(inner) = Weak::upgrade(&weak) else { return };
+            let mut state = inner.lock();
+            if state.renewal == renewal {
+                inner.renew(&mut state);
+            }
+        });
+    }
+
+    /// Asks for the tickets that are due, if there is a session to ask on. The answer schedules
+    /// the next time; without one it is a second later.
+    pub(super) fn renew(self: &Arc<Self>, state: &mut State) {
+        let epoch = state.monmap_epoch();
+        let Some(active) = &mut state.active else { return };
+        match active.handler.renew(Timer::now()) {
+            Ok(Some(request)) => {
+                log::debug!("{}: renewing tickets", active.con.peer());
+                let _ = active.con.send(auth_message(request, epoch));
+            }
+            Ok(None) => {}
+            Err(e) => log::warn!("{}: {e}", active.con.peer()),
+        }
+        state.renewal += 1;
+        self.renew_after(Duration::from_secs(1), state.renewal);
+    }
+}
+
+impl MonClient {
+    /// A service refused our ticket, or there is none: asks for new ones now, not when their time
+    /// comes.
+    pub(crate) fn renew_now(&self) {
+        let mut state = self.0.lock();
+        self.0.renew(&mut state);
+    }
+}
+
+/// A request of the login or of a renewal, as a message.
+pub(super) fn auth_message(request: AuthRequest, monmap_epoch: Epoch) -> Message {
+    let AuthRequest { protocol, payload } = request;
+    let paxos = PaxosHeader::default();
+    MAuth { paxos, protocol, auth_payload: payload, monmap_epoch }.to_message(Features::SUPPORTED)
+}
+
+/// The numbers 0..n in random order.
+fn shuffled(n: usize) -> Vec<usize> {
+    let mut ranks: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        let mut random = [0; 4];
+        // Without random numbers the order is the same each time, which is no harm.
+        let _ = getrandom::fill(&mut random);
+        ranks.swap(i, u32::from_ne_bytes(random) as usize % (i + 1));
+    }
+    ranks
+}

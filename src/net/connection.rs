@@ -1,0 +1,457 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::Instant;
+
+use super::dispatch::may_block;
+use super::messenger::{Inner, wall};
+use super::sock::Sock;
+use super::{Deadline, Dispatcher, Wake, worker};
+use crate::auth::AuthProvider;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::msgr::v1::{self, Context, MsgId, Peer, Tx};
+use crate::msgr::{ConState, Fault, Message};
+use crate::types::Features;
+
+/// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
+/// dropped the connection closes and its thread ends by itself.
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    #[expect(dead_code, reason = "its drop closes the connection")]
+    handle: Arc<Handle>,
+}
+
+/// Lives as long as somebody outside the worker holds the connection.
+pub(super) struct Handle(Weak<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.begin_close();
+        }
+    }
+}
+
+/// What the handles and the worker have in common.
+pub(super) struct Shared {
+    pub(super) id: u64,
+    pub(super) peer: Peer,
+    pub(super) messenger: Arc<Inner>,
+    pub(super) auth: Arc<dyn AuthProvider>,
+    pub(super) dispatcher: Arc<dyn Dispatcher>,
+    pub(super) wake: Wake,
+    out: Mutex<Out>,
+    /// Something has changed that a caller may wait for.
+    changed: Condvar,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    pub(super) counters: CounterCells,
+}
+
+/// Everything under the connection's one mutex.
+pub(super) struct Out {
+    pub(super) tx: Tx,
+    pub(super) sock: Option<Sock>,
+    /// A sender met this error; the worker will act on it.
+    pub(super) fault: Option<Fault>,
+    /// Somebody asked for the end.
+    pub(super) closing: bool,
+    /// The worker has ended, for this reason.
+    pub(super) ended: Option<End>,
+    /// What the worker waits for.
+    pub(super) step: &'static str,
+    /// Callers that wait for `changed`.
+    waiters: usize,
+}
+
+/// Why a connection is no more.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) state: ConState,
+    /// `None`: it was closed from this side.
+    pub(super) fault: Option<Fault>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct CounterCells {
+    pub(super) sent: AtomicU64,
+    pub(super) received: AtomicU64,
+    pub(super) opened: AtomicU64,
+    pub(super) faults: AtomicU64,
+}
+
+/// What a connection has done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages given to `send`.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Times the session was opened or resumed.
+    pub opened: u64,
+    /// Times the connection broke.
+    pub faults: u64,
+    /// Bytes of messages that wait for the wire.
+    pub queued_bytes: usize,
+    /// Where it is in its life.
+    pub state: ConState,
+}
+
+/// A message that [`Connection::try_send`] hands back.
+#[derive(Debug)]
+pub struct NotSent {
+    /// The message.
+    pub msg: Message,
+    /// Why it was not sent.
+    pub error: Error,
+}
+
+impl Connection {
+    pub(super) fn start(
+        id: u64,
+        messenger: Arc<Inner>,
+        peer: Peer,
+        auth: Arc<dyn AuthProvider>,
+        dispatcher: Arc<dyn Dispatcher>,
+    ) -> Result<Self> {
+        let (rx, tx) = v1::connection(peer, &messenger.local);
+        let out = Out { tx, sock: None, fault: None, closing: false, ended: None, step: "TCP connection", waiters: 0 };
+        let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
+        let shared = Arc::new(Shared {
+            id,
+            peer,
+            messenger,
+            auth,
+            dispatcher,
+            wake,
+            out: Mutex::new(out),
+            changed: Condvar::new(),
+            worker: Mutex::default(),
+            counters: CounterCells::default(),
+        });
+        let handle = Arc::new(Handle(Arc::downgrade(&shared)));
+        let worker = worker::spawn(shared.clone(), Arc::downgrade(&handle), rx)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
+        *shared.worker.lock().unwrap_or_else(|e| e.into_inner()) = Some(worker);
+        Ok(Self { shared, handle })
+    }
+
+    /// The handle that a callback gets, if anybody still has one.
+    pub(super) fn for_callback(shared: &Arc<Shared>, handle: &Weak<Handle>) -> Option<Self> {
+        Some(Self { shared: shared.clone(), handle: handle.upgrade()? })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Names the connection among those of its messenger.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Whom it dials.
+    pub fn peer(&self) -> &Peer {
+        &self.shared.peer
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> ConState {
+        self.shared.lock().tx.state()
+    }
+
+    /// What both sides can do; no feature before the session is open.
+    pub fn features(&self) -> Features {
+        self.shared.lock().tx.features()
+    }
+
+    /// Sends a message. On an open connection it goes out on this thread; otherwise it waits for
+    /// the session. Where the out queue is full, waits for room as long as the messenger's
+    /// time-out for it allows, but not in a callback, where the queue may grow over its limit.
+    pub fn send(&self, msg: Message) -> Result<MsgId> {
+        self.send_by(msg, Deadline::after(self.shared.messenger.timeouts.send))
+    }
+
+    /// The same with a deadline for finding room.
+    pub fn send_by(&self, msg: Message, deadline: Deadline) -> Result<MsgId> {
+        self.shared.messenger.check_fork()?;
+        check_lengths(&msg)?;
+        let mut out = self.shared.lock();
+        if is_full(&out) && may_block().is_ok() {
+            out = self.shared.wait(out, deadline, "room in the out queue", |out| !is_full(out))?;
+        }
+        match self.shared.end_error(&out) {
+            Some(e) => Err(e),
+            None => Ok(self.shared.send(out, msg)),
+        }
+    }
+
+    /// Sends a message if the out queue has room for it, and hands it back if not.
+    pub fn try_send(&self, msg: Message) -> std::result::Result<MsgId, Box<NotSent>> {
+        if let Err(error) = self.shared.messenger.check_fork().and_then(|()| check_lengths(&msg)) {
+            return Err(Box::new(NotSent { msg, error }));
+        }
+        let out = self.shared.lock();
+        let full = || {
+            let text = format!("{}: the out queue is full", self.shared.peer);
+            Error::new(ErrorKind::WouldBlock, text)
+        };
+        let refused = self.shared.end_error(&out).or_else(|| is_full(&out).then(full));
+        match refused {
+            Some(error) => Err(Box::new(NotSent { msg, error })),
+            None => Ok(self.shared.send(out, msg)),
+        }
+    }
+
+    /// Takes a message back: it is neither sent nor resent. False where it has left this side.
+    pub fn revoke(&self, id: MsgId) -> bool {
+        let mut out = self.shared.lock();
+        let revoked = out.tx.revoke(id);
+        self.shared.notify(&out);
+        revoked
+    }
+
+    /// Asks the peer for a sign of life; a session in standby wakes.
+    pub fn keepalive(&self) {
+        self.shared.lock().tx.keepalive();
+        self.shared.wake.wake();
+    }
+
+    /// Waits until the session is open.
+    pub fn wait_open(&self, deadline: Deadline) -> Result<()> {
+        self.wait(deadline, "open session", |out| out.tx.state() == ConState::Open)
+    }
+
+    /// Waits until the kernel has taken all that was sent.
+    pub fn flush(&self, deadline: Deadline) -> Result<()> {
+        self.wait(deadline, "room in the socket for what was sent", |out| out.tx.is_flushed())
+    }
+
+    /// Waits until the peer has acknowledged all that was sent, which only a lossless session
+    /// does.
+    pub fn acked(&self, deadline: Deadline) -> Result<()> {
+        self.wait(deadline, "acknowledgement of what was sent", |out| out.tx.is_acked())
+    }
+
+    fn wait(&self, deadline: Deadline, what: &str, done: impl Fn(&Out) -> bool) -> Result<()> {
+        self.shared.messenger.check_fork()?;
+        may_block()?;
+        self.shared.wait(self.shared.lock(), deadline, what, done).map(drop)
+    }
+
+    /// Where it is and what it waits for, in one line: what a time-out says.
+    pub fn describe(&self) -> String {
+        let out = self.shared.lock();
+        match out.tx.state() {
+            ConState::Open => format!("{}: {}", self.shared.peer, ConState::Open),
+            state => format!("{}: {state}: no {} yet", self.shared.peer, out.step),
+        }
+    }
+
+    /// Whether it has ended, or is about to.
+    pub fn is_closed(&self) -> bool {
+        let out = self.shared.lock();
+        out.closing || out.ended.is_some()
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        let c = &self.shared.counters;
+        let out = self.shared.lock();
+        Counters {
+            sent: c.sent.load(Relaxed),
+            received: c.received.load(Relaxed),
+            opened: c.opened.load(Relaxed),
+            faults: c.faults.load(Relaxed),
+            queued_bytes: out.tx.queued_bytes(),
+            state: out.tx.state(),
+        }
+    }
+
+    /// Ends the connection and waits for its thread, at most to the deadline. What was sent and
+    /// is not on the wire is dropped; nobody is told. In a callback of the connection itself it
+    /// only marks, and the thread ends when the callback returns.
+    pub fn close(&self, deadline: Deadline) -> Result<()> {
+        self.shared.messenger.check_fork()?;
+        self.shared.begin_close();
+        self.shared.join(deadline)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {} to {}", self.shared.id, self.shared.peer)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {} to {}", self.id, self.peer)
+    }
+}
+
+fn is_full(out: &Out) -> bool {
+    out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
+}
+
+fn check_lengths(msg: &Message) -> Result<()> {
+    for (segment, len, max) in [
+        ("front", msg.front.len(), limits::MSG_MAX_FRONT_LEN),
+        ("middle", msg.middle.len(), limits::MSG_MAX_MIDDLE_LEN),
+        ("data", msg.data.len(), limits::MSG_MAX_DATA_LEN),
+    ] {
+        if len > max as usize {
+            let text = format!("a {segment} of {len} bytes is longer than {max}");
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Lets callers look again at what they wait for.
+    pub(super) fn notify(&self, out: &Out) {
+        if out.waiters > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    pub(super) fn context(&self) -> Context<'_> {
+        Context {
+            now: Instant::now(),
+            wall: wall(),
+            local: &self.messenger.local,
+            auth: self.auth.as_ref(),
+        }
+    }
+
+    fn send(&self, mut out: MutexGuard<'_, Out>, msg: Message) -> MsgId {
+        self.counters.sent.fetch_add(1, Relaxed);
+        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write();
+        let id = out.tx.send(msg);
+        let Out { tx, sock, fault, .. } = &mut *out;
+        let rest = match sock {
+            Some(sock) if direct => match tx.try_write(sock, &self.context()) {
+                Ok(all) => !all,
+                Err(e) => {
+                    *fault = Some(e);
+                    true
+                }
+            },
+            _ => true,
+        };
+        drop(out);
+        if rest {
+            self.wake.wake();
+        }
+        id
+    }
+
+    /// Why nothing can be sent any more, if so.
+    pub(super) fn end_error(&self, out: &Out) -> Option<Error> {
+        match &out.ended {
+            Some(end) => Some(end.error(&self.peer)),
+            None if out.closing => {
+                Some(End { state: ConState::Closed, fault: None }.error(&self.peer))
+            }
+            None => None,
+        }
+    }
+
+    fn wait<'a>(
+        &'a self,
+        mut out: MutexGuard<'a, Out>,
+        deadline: Deadline,
+        what: &str,
+        done: impl Fn(&Out) -> bool,
+    ) -> Result<MutexGuard<'a, Out>> {
+        loop {
+            if let Some(e) = self.end_error(&out) {
+                return Err(e);
+            }
+            if done(&out) {
+                return Ok(out);
+            }
+            out.waiters += 1;
+            let (guard, in_time) = deadline.wait(&self.changed, out);
+            out = guard;
+            out.waiters -= 1;
+            if !in_time {
+                let text = format!("{}: {}: no {what} in time", self.peer, out.tx.state());
+                return Err(Error::new(ErrorKind::Timeout, text));
+            }
+        }
+    }
+
+    /// Marks the connection for its end, and wakes everybody.
+    pub(super) fn begin_close(&self) {
+        if self.messenger.is_forked() {
+            return;
+        }
+        let mut out = self.lock();
+        out.closing = true;
+        self.notify(&out);
+        drop(out);
+        self.wake.wake();
+    }
+
+    /// Waits for the worker to end.
+    pub(super) fn join(&self, deadline: Deadline) -> Result<()> {
+        let own = {
+            let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner());
+            worker.as_ref().map(|w| w.thread().id()) == Some(current())
+        };
+        if own {
+            return Ok(());
+        }
+        let mut out = self.lock();
+        while out.ended.is_none() {
+            out.waiters += 1;
+            let (guard, in_time) = deadline.wait(&self.changed, out);
+            out = guard;
+            out.waiters -= 1;
+            if !in_time {
+                let text = format!("{}: its thread did not end in time", self.peer);
+                return Err(Error::new(ErrorKind::Timeout, text));
+            }
+        }
+        drop(out);
+        // It has said its last word: what is left of it is the return.
+        let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner()).take();
+        worker.map_or(Ok(()), |w| w.join()).map_err(|_| {
+            Error::new(ErrorKind::Closed, format!("{}: a callback panicked", self.peer))
+        })
+    }
+}
+
+fn current() -> ThreadId {
+    std::thread::current().id()
+}
+
+impl End {
+    /// The error for whoever uses the connection now: peer, state, and what went wrong.
+    pub(super) fn error(&self, peer: &Peer) -> Error {
+        match &self.fault {
+            None => Error::new(ErrorKind::Closed, format!("{peer}: closed")),
+            Some(fault) => fault_error(peer, self.state, fault),
+        }
+    }
+}
+
+/// A fault as the error that a caller sees.
+pub(super) fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
+    let kind = match fault {
+        Fault::TimedOut(_) => ErrorKind::Timeout,
+        Fault::Io(_) => ErrorKind::Io,
+        Fault::PeerClosed | Fault::CloseTag => ErrorKind::Closed,
+        f if f.is_auth() => ErrorKind::Auth,
+        _ => ErrorKind::Protocol,
+    };
+    Error::new(kind, format!("{peer}: {state}: {fault}")).with_source(fault.clone())
+}

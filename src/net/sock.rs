@@ -1,0 +1,134 @@
+//! The TCP socket: non-blocking from before connect, no delay, no SIGPIPE, close-on-exec.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Wake;
+use crate::msgr::Transport;
+
+/// `MSG_NOSIGNAL`, which the standard library's writes lack.
+const NOSIGNAL: i32 = rustix::net::SendFlags::NOSIGNAL.bits() as i32;
+
+/// A connected, or connecting, socket that two threads may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Sock(Arc<Socket>);
+
+/// What poll(2) found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) woken: bool,
+}
+
+impl Sock {
+    /// Begins to connect (`ceph_tcp_connect`).
+    pub(crate) fn connect(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        match socket.connect(&addr.into()) {
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(Self(Arc::new(socket)))
+    }
+
+    /// The error of a connect that has ended, if it failed.
+    pub(crate) fn take_error(&self) -> io::Result<()> {
+        self.0.take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// Ends both directions; whoever polls the socket wakes.
+    pub(crate) fn shutdown(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl AsFd for Sock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits for the socket, the wake-up or the time-out (`None`: for ever).
+pub(crate) fn wait(
+    sock: Option<(&Sock, bool, bool)>,
+    wake: &Wake,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let interest = sock.map_or(PollFlags::empty(), |(_, read, write)| {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::OUT, write);
+        flags
+    });
+    let on_wake = || PollFd::new(wake, PollFlags::IN);
+    let mut fds = [on_wake(), sock.map_or_else(on_wake, |(s, ..)| PollFd::new(s, interest))];
+    let used = if sock.is_some() { 2 } else { 1 };
+    let timeout = timeout.map(|t| Timespec {
+        tv_sec: t.as_secs().min(i32::MAX as u64) as i64,
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    match poll(&mut fds[..used], timeout.as_ref()) {
+        Ok(_) => {}
+        Err(Errno::INTR) => return Ok(Ready::default()),
+        Err(e) => return Err(e.into()),
+    }
+    let hup = PollFlags::HUP | PollFlags::ERR;
+    let found = if sock.is_some() { fds[1].revents() } else { PollFlags::empty() };
+    Ok(Ready {
+        woken: !fds[0].revents().is_empty(),
+        // A broken socket shows its error to whoever uses it next.
+        read: found.intersects(PollFlags::IN | hup),
+        write: found.intersects(PollFlags::OUT | hup),
+    })
+}
+
+impl Transport for Sock {
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (_, n) = retry(|| recv(&self.0, &mut *buf, RecvFlags::empty()))?;
+        Ok(n)
+    }
+
+    fn recv_spare(&mut self, buf: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        if buf.capacity() - buf.len() > max {
+            // More room than was asked for must not swallow what follows.
+            let mut some = [0; 16 << 10];
+            let n = max.min(some.len());
+            let n = self.recv(&mut some[..n])?;
+            buf.extend_from_slice(&some[..n]);
+            return Ok(n);
+        }
+        let (_, n) = retry(|| recv(&self.0, spare_capacity(buf), RecvFlags::empty()))?;
+        Ok(n)
+    }
+
+    fn send_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match self.0.send_vectored_with_flags(bufs, NOSIGNAL) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+fn retry<T>(mut f: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match f() {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
