@@ -53,6 +53,7 @@ pub mod denc;
 pub mod error;
 pub mod ini;
 pub mod limits;
+pub mod mds;
 pub mod messages;
 pub mod mon;
 pub mod msgr;

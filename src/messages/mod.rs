@@ -5,6 +5,8 @@
 //! [`Message::with_data`]. Maps stay encoded here; `mon`, `osd` and `mds` read them.
 
 pub mod auth;
+pub mod log;
+pub mod mds;
 pub mod mgr;
 pub mod mon;
 pub mod osd;
