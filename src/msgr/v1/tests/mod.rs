@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod connect_tags;
+mod fault;
 mod handshake;
 mod keepalive;
 mod messages;
@@ -249,7 +250,7 @@ fn msg(n: u8) -> Message {
 }
 
 /// Builds a connection and takes it to a state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Scenario {
     peer_type: EntityType,
     policy: Policy,
