@@ -189,7 +189,8 @@ impl Fault {
         lossy: bool,
         idle: bool,
     ) -> Consequence {
-        if lossy || policy.lossy || self.is_final() {
+        // What the owner closed while the worker was at it does not come back to life.
+        if lossy || policy.lossy || state == ConState::Closed || self.is_final() {
             Consequence::Close
         } else if idle && state == ConState::Open {
             Consequence::Standby

@@ -181,6 +181,30 @@ fn every_fault_ends_a_lossy_connection() {
 }
 
 #[test]
+fn a_closed_connection_stays_closed() {
+    // The owner closed it, and what the worker was doing then ends in a fault.
+    for fault in every_fault() {
+        for scenario in [Scenario::lossless(), Scenario::lossy()] {
+            for state in [ConState::V1Banner, ConState::V1ConnectMsg, ConState::Open] {
+                let mut con = con_with(scenario.clone(), state, Work::Queued);
+                con.tx.close();
+                assert_eq!(con.fault(&fault), Close, "{fault:?} in {state}");
+                assert_eq!(con.state(), ConState::Closed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_closed_connection_drops_what_is_sent() {
+    let mut con = Scenario::lossless().until(ConState::Closed);
+    let id = con.send(1);
+    con.tx.keepalive();
+    assert_eq!((con.tx.queued_bytes(), con.state()), (0, ConState::Closed));
+    assert!(con.tx.is_flushed() && !con.tx.wants_write() && !con.tx.revoke(id));
+}
+
+#[test]
 fn attempts_that_fail_do_not_count() {
     let mut con = Scenario::lossless().open();
     con.send_each([1]);
