@@ -250,6 +250,38 @@ mod tests {
     }
 
     #[test]
+    fn every_truncation_is_short() {
+        use crate::denc::DecodeErrorKind::Short;
+        let is_short = |e: Fault| matches!(e, Fault::Decode(e) if e.kind == Short);
+        let header = header();
+        for n in 0..header.len() {
+            assert!(is_short(WireHeader::decode(&header[..n]).unwrap_err()), "header, {n} bytes");
+        }
+        for n in 0..ConnectReply::LEN {
+            let reply = [1; ConnectReply::LEN];
+            let e = ConnectReply::decode(&mut Reader::new(&reply[..n])).unwrap_err();
+            assert_eq!(e.kind, Short, "reply, {n} bytes");
+        }
+        for features in [Features::NONE, Features::ALL] {
+            for n in 0..Footer::len(features) {
+                let e = Footer::decode(&[0; 21][..n], features).unwrap_err();
+                assert_eq!(e.kind, Short, "footer, {n} bytes");
+            }
+        }
+        Footer::decode(&[0; 21], Features::NONE).expect_err("the long footer is not the short one");
+    }
+
+    #[test]
+    fn a_connect_reply_field_by_field() {
+        // By the table: READY, all that 16.2.15 supports, lossy.
+        let wire = hex("01 fffffdffbdcf013f 1a000000 01000000 0f000000 00000000 01");
+        let reply = ConnectReply::decode(&mut Reader::new(&wire)).unwrap();
+        assert_eq!((reply.tag, reply.features), (tag::READY, Features(0x3f01_cfbd_fffd_ffff)));
+        assert_eq!((reply.global_seq, reply.connect_seq), (GlobalSeq(0x1a), ConnectSeq(1)));
+        assert_eq!((reply.protocol_version, reply.authorizer_len, reply.flags), (15, 0, 1));
+    }
+
+    #[test]
     fn footers_of_both_forms() {
         let f = Footer::of(&b"abc"[..].into(), &Bytes::new(), &b"wxyz"[..].into(), true);
         assert_eq!(f.front_crc, 0x562f_9ccd);

@@ -6,6 +6,7 @@ mod connect_tags;
 mod fault;
 mod handshake;
 mod keepalive;
+mod lossless;
 mod messages;
 mod revoke;
 mod seq;
