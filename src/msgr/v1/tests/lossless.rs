@@ -319,7 +319,7 @@ impl Pair {
 }
 
 fn holds(reconnect_seq: bool) {
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
     // The same cases in each run.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let run = |ops: Vec<Op>| {
