@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(wire.len(), 33);
     }
 
-    /// The header that a signed message of the fact sheet carries.
+    /// The header of a signed message that a 16.2.15 OSD took.
     fn header() -> Vec<u8> {
         hex("0700000000000000 0900000000000000 6100 7f00 0100 03000000 00000000 04000000 0000 08
              9210000000000000 0100 0000 7c59e7d2")

@@ -268,7 +268,18 @@ fn keys_do_not_outlive_their_session() {
     assert!(con.rx.signer.is_some() && con.tx.signer.is_some());
     con.fault(&Fault::PeerClosed);
     assert!(con.rx.signer.is_none() && con.tx.signer.is_none());
-    assert!(con.rx.handshake.authorizer.is_none() && con.rx.handshake.connect.is_none());
+}
+
+#[test]
+fn what_belongs_to_a_socket_ends_with_it() {
+    let mut con = Scenario::lossless().cephx().connect();
+    con.receive(&Reply::new(BADAUTHORIZER).bytes()).unwrap();
+    con.receive(&Reply::new(READY).bytes()[..20]).unwrap();
+    assert_eq!(con.rx.in_buf.len(), 20);
+    con.fault(&Fault::PeerClosed);
+    let handshake = &con.rx.handshake;
+    assert!(handshake.authorizer.is_none() && handshake.connect.is_none() && !handshake.refused);
+    assert_eq!((con.rx.in_buf.len(), con.rx.awaiting()), (0, "banner"));
 }
 
 #[test]
