@@ -189,9 +189,12 @@ impl Fault {
         lossy: bool,
         idle: bool,
     ) -> Consequence {
-        if lossy || policy.lossy || self.is_final() {
+        // What the owner closed while the worker was at it does not come back to life.
+        if lossy || policy.lossy || state == ConState::Closed || self.is_final() {
             Consequence::Close
         } else if idle && state == ConState::Open {
+            // Here the kernel does not ask for the state. But the owner of a session that is not
+            // open yet waits for it, and nobody would dial again.
             Consequence::Standby
         } else if state == ConState::Open {
             Consequence::Redial

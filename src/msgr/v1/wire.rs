@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(wire.len(), 33);
     }
 
-    /// The header that a signed message of the fact sheet carries.
+    /// The header of a signed message that a 16.2.15 OSD took.
     fn header() -> Vec<u8> {
         hex("0700000000000000 0900000000000000 6100 7f00 0100 03000000 00000000 04000000 0000 08
              9210000000000000 0100 0000 7c59e7d2")
@@ -247,6 +247,38 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(WireHeader::decode(&bytes), Err(Fault::BadHeaderCrc), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn every_truncation_is_short() {
+        use crate::denc::DecodeErrorKind::Short;
+        let is_short = |e: Fault| matches!(e, Fault::Decode(e) if e.kind == Short);
+        let header = header();
+        for n in 0..header.len() {
+            assert!(is_short(WireHeader::decode(&header[..n]).unwrap_err()), "header, {n} bytes");
+        }
+        for n in 0..ConnectReply::LEN {
+            let reply = [1; ConnectReply::LEN];
+            let e = ConnectReply::decode(&mut Reader::new(&reply[..n])).unwrap_err();
+            assert_eq!(e.kind, Short, "reply, {n} bytes");
+        }
+        for features in [Features::NONE, Features::ALL] {
+            for n in 0..Footer::len(features) {
+                let e = Footer::decode(&[0; 21][..n], features).unwrap_err();
+                assert_eq!(e.kind, Short, "footer, {n} bytes");
+            }
+        }
+        Footer::decode(&[0; 21], Features::NONE).expect_err("the long footer is not the short one");
+    }
+
+    #[test]
+    fn a_connect_reply_field_by_field() {
+        // By the table: READY, all that 16.2.15 supports, lossy.
+        let wire = hex("01 fffffdffbdcf013f 1a000000 01000000 0f000000 00000000 01");
+        let reply = ConnectReply::decode(&mut Reader::new(&wire)).unwrap();
+        assert_eq!((reply.tag, reply.features), (tag::READY, Features(0x3f01_cfbd_fffd_ffff)));
+        assert_eq!((reply.global_seq, reply.connect_seq), (GlobalSeq(0x1a), ConnectSeq(1)));
+        assert_eq!((reply.protocol_version, reply.authorizer_len, reply.flags), (15, 0, 1));
     }
 
     #[test]

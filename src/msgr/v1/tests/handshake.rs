@@ -49,7 +49,7 @@ fn protocol_versions_by_type_of_peer() {
     }
 }
 
-/// The seed's rules, for every number of bytes of our hello that the transport has taken and
+/// The order of the hellos and the connect message, for every number of bytes of our hello that the transport has taken and
 /// every number of bytes of the peer's that are there already.
 #[test]
 fn nothing_but_the_hello_goes_out_before_the_peers_is_accepted() {
@@ -86,7 +86,7 @@ fn nothing_but_the_hello_goes_out_before_the_peers_is_accepted() {
     }
 }
 
-/// The race for which the kernel took the reset out of the builder again: the peer's hello is
+/// The race for which the kernel took the reset out of the builder: the peer's hello is
 /// there while our own is half written.
 #[test]
 fn a_hello_processed_while_ours_is_half_written_is_refused_and_cuts_nothing() {

@@ -121,7 +121,7 @@ fn without_crc_of_data_on_the_peers_side() {
 }
 
 #[test]
-fn a_signed_message_of_the_fact_sheet_byte_by_byte() {
+fn a_signed_message_byte_by_byte() {
     // What a 16.2.15 OSD took: seq 7, tid 9, front "abc", data "wxyz", key 00..0f.
     let header = "0700000000000000 0900000000000000 6100 7f00 0100 03000000 00000000 04000000 0000
         08 9210000000000000 0100 0000 7c59e7d2";
