@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::dispatch::may_block;
@@ -56,10 +56,10 @@ pub(super) struct Out {
     pub(super) sock: Option<Sock>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
-    /// Somebody asked for the end.
-    pub(super) closing: bool,
-    /// The worker has ended, for this reason.
-    pub(super) ended: Option<End>,
+    /// It is to end, or has ended, for this reason; the first one counts.
+    pub(super) end: Option<End>,
+    /// The worker has said its last word.
+    pub(super) gone: bool,
     /// What the worker waits for.
     pub(super) step: &'static str,
     /// Callers that wait for `changed`.
@@ -68,10 +68,13 @@ pub(super) struct Out {
 
 /// Why a connection is no more.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) state: ConState,
-    /// `None`: it was closed from this side.
-    pub(super) fault: Option<Fault>,
+pub(super) enum End {
+    /// It was closed from this side.
+    Closed,
+    /// It broke, in that state.
+    Broken(ConState, Fault),
+    /// A callback of its owner's panicked.
+    Panicked,
 }
 
 #[derive(Debug, Default)]
@@ -121,8 +124,8 @@ impl Connection {
             tx,
             sock: None,
             fault: None,
-            closing: false,
-            ended: None,
+            end: None,
+            gone: false,
             step: "TCP connection",
             waiters: 0,
         };
@@ -260,8 +263,7 @@ impl Connection {
 
     /// Whether it has ended, or is about to.
     pub fn is_closed(&self) -> bool {
-        let out = self.shared.lock();
-        out.closing || out.ended.is_some()
+        self.shared.lock().end.is_some()
     }
 
     /// What it has done so far.
@@ -279,8 +281,8 @@ impl Connection {
     }
 
     /// Ends the connection and waits for its thread, at most to the deadline. What was sent and
-    /// is not on the wire is dropped; nobody is told. In a callback of the connection itself it
-    /// only marks, and the thread ends when the callback returns.
+    /// is not on the wire is dropped; nobody is told. In a callback, of whichever connection, it
+    /// only marks: the thread ends when its own callback has returned.
     pub fn close(&self, deadline: Deadline) -> Result<()> {
         self.shared.messenger.check_fork()?;
         self.shared.begin_close();
@@ -363,13 +365,7 @@ impl Shared {
 
     /// Why nothing can be sent any more, if so.
     pub(super) fn end_error(&self, out: &Out) -> Option<Error> {
-        match &out.ended {
-            Some(end) => Some(end.error(&self.peer)),
-            None if out.closing => {
-                Some(End { state: ConState::Closed, fault: None }.error(&self.peer))
-            }
-            None => None,
-        }
+        out.end.as_ref().map(|end| end.error(&self.peer))
     }
 
     fn wait<'a>(
@@ -403,23 +399,20 @@ impl Shared {
             return;
         }
         let mut out = self.lock();
-        out.closing = true;
+        out.end.get_or_insert(End::Closed);
         self.notify(&out);
         drop(out);
         self.wake.wake();
     }
 
-    /// Waits for the worker to end.
+    /// Waits for the worker to end; not in a callback, where it may be this thread, or one that
+    /// waits for this thread in turn.
     pub(super) fn join(&self, deadline: Deadline) -> Result<()> {
-        let own = {
-            let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner());
-            worker.as_ref().map(|w| w.thread().id()) == Some(current())
-        };
-        if own {
+        if may_block().is_err() {
             return Ok(());
         }
         let mut out = self.lock();
-        while out.ended.is_none() {
+        while !out.gone {
             out.waiters += 1;
             let (guard, in_time) = deadline.wait(&self.changed, out);
             out = guard;
@@ -432,28 +425,28 @@ impl Shared {
         drop(out);
         // It has said its last word: what is left of it is the return.
         let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner()).take();
-        worker.map_or(Ok(()), |w| w.join()).map_err(|_| {
-            Error::new(ErrorKind::Closed, format!("{}: a callback panicked", self.peer))
-        })
+        if let Some(worker) = worker {
+            let _ = worker.join();
+        }
+        Ok(())
     }
-}
-
-fn current() -> ThreadId {
-    std::thread::current().id()
 }
 
 impl End {
     /// The error for whoever uses the connection now: peer, state, and what went wrong.
     pub(super) fn error(&self, peer: &Peer) -> Error {
-        match &self.fault {
-            None => Error::new(ErrorKind::Closed, format!("{peer}: closed")),
-            Some(fault) => fault_error(peer, self.state, fault),
+        match self {
+            Self::Closed => Error::new(ErrorKind::Closed, format!("{peer}: closed")),
+            Self::Broken(state, fault) => fault_error(peer, *state, fault),
+            Self::Panicked => {
+                Error::new(ErrorKind::Closed, format!("{peer}: closed, for a callback panicked"))
+            }
         }
     }
 }
 
 /// A fault as the error that a caller sees.
-pub(super) fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
+fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
     let kind = match fault {
         Fault::TimedOut(_) => ErrorKind::Timeout,
         Fault::Io(_) => ErrorKind::Io,

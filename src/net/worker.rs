@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, End, Handle, Shared, fault_error};
+use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, con_fault};
@@ -34,11 +34,10 @@ pub(super) fn spawn(
         };
         // A callback of the user's may panic; whoever waits must hear of the end all the same.
         let end = catch_unwind(AssertUnwindSafe(|| worker.con_workfn()));
-        let panicked = end.as_ref().err().is_some();
-        worker.end(end.unwrap_or(End { state: ConState::Closed, fault: None }));
-        if panicked {
+        if end.is_err() {
             log::error!("{}: a callback panicked", worker.shared.peer);
         }
+        worker.end(end.unwrap_or(End::Panicked));
     })
 }
 
@@ -70,8 +69,8 @@ impl Worker {
         loop {
             let state = {
                 let out = self.shared.lock();
-                if out.closing {
-                    return End { state: out.tx.state(), fault: None };
+                if out.end.is_some() {
+                    return End::Closed;
                 }
                 out.tx.state()
             };
@@ -82,7 +81,7 @@ impl Worker {
             };
             match step {
                 Ok(Step::Go) => {}
-                Ok(Step::Closing) => return End { state, fault: None },
+                Ok(Step::Closing) => return End::Closed,
                 Err(fault) => {
                     if let Some(end) = self.fault(fault) {
                         return end;
@@ -116,7 +115,7 @@ impl Worker {
                 break;
             }
             self.sleep(Some(left))?;
-            if self.shared.lock().closing {
+            if self.shared.lock().end.is_some() {
                 return Ok(Step::Closing);
             }
         }
@@ -133,7 +132,7 @@ impl Worker {
             let ready = wait(Some((&sock, false, true)), &self.shared.wake, Some(left))?;
             if ready.woken {
                 self.shared.wake.clear();
-                if self.shared.lock().closing {
+                if self.shared.lock().end.is_some() {
                     return Ok(Step::Closing);
                 }
             }
@@ -159,7 +158,7 @@ impl Worker {
         let ask = self.keepalive_due();
         let (gated, more) = {
             let mut out = self.shared.lock();
-            if out.closing {
+            if out.end.is_some() {
                 return Ok(Step::Closing);
             }
             if let Some(fault) = out.fault.take() {
@@ -191,7 +190,7 @@ impl Worker {
         while let Some(incoming) = self.rx.read_partial(sock)? {
             let (event, gated) = {
                 let mut out = self.shared.lock();
-                if out.closing {
+                if out.end.is_some() {
                     return Ok(());
                 }
                 let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
@@ -276,8 +275,8 @@ impl Worker {
         self.sock = None;
         let (state, consequence) = {
             let mut out = self.shared.lock();
-            if out.closing {
-                return Some(End { state: out.tx.state(), fault: None });
+            if out.end.is_some() {
+                return Some(End::Closed);
             }
             let state = out.tx.state();
             if let Some(sock) = out.sock.take() {
@@ -298,30 +297,33 @@ impl Worker {
         if consequence != Consequence::Close {
             return None;
         }
-        Some(End { state, fault: Some(fault) })
+        Some(End::Broken(state, fault))
     }
 
     /// The last things a worker does.
     fn end(&mut self, end: End) {
-        {
+        let end = {
             let mut out = self.shared.lock();
             out.tx.close();
             if let Some(sock) = out.sock.take() {
                 sock.shutdown();
             }
-            out.closing = true;
-        }
+            // Whoever waits hears the reason now, and not after the callback.
+            let end = out.end.get_or_insert(end).clone();
+            self.shared.notify(&out);
+            end
+        };
         self.sock = None;
         self.shared.messenger.forget(self.shared.id);
-        if let Some(fault) = &end.fault {
-            let error = fault_error(&self.shared.peer, end.state, fault);
+        if let End::Broken(..) = end {
+            let error = end.error(&self.shared.peer);
             let told = AssertUnwindSafe(|| {
                 self.callback(|con| con.shared().dispatcher.reset(con, &error));
             });
             let _ = catch_unwind(told);
         }
         let mut out = self.shared.lock();
-        out.ended = Some(end);
+        out.gone = true;
         self.shared.notify(&out);
     }
 }
