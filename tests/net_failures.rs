@@ -119,6 +119,46 @@ fn silence_after_each_step_names_the_step() {
     }
 }
 
+/// The caller's own deadline, while the connection still tries.
+#[test]
+fn a_caller_that_gives_up_first_hears_how_far_it_got() {
+    let acceptor = Acceptor::new();
+    let Dialled { con, .. } = dial(&messenger(patient()), &acceptor);
+    let mut wire = acceptor.accept();
+    wire.read_hello();
+    let gives_up = |step: &str| {
+        let error = con.wait_open(Deadline::after(Duration::ZERO)).unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        assert_eq!(con.describe(), format!("{}: {step}", con.peer()));
+        assert_eq!(error.to_string(), format!("{}: no open session in time", con.describe()));
+    };
+    gives_up("V1_BANNER: no banner yet");
+    let hello = wire.hello_bytes();
+    wire.send(&hello);
+    wire.read_connect();
+    gives_up("V1_CONNECT_MSG: no connect reply yet");
+    con.close(soon()).unwrap();
+    wire.wait_closed();
+}
+
+/// A lossless session tries for ever; its caller's deadline ends the wait and the text says what
+/// stands in the way.
+#[test]
+fn a_lossless_caller_that_gives_up_hears_of_the_last_fault() {
+    let closed = closed_port();
+    let peer = peer_at(closed.1, Policy::LOSSLESS_CLIENT);
+    let Dialled { con, heards } = dial_peer(&messenger(patient()), peer, no_auth());
+    assert!(matches!(heards.next(), Heard::Refused));
+    let error = con.wait_open(Deadline::after(Duration::ZERO)).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{text}");
+    assert!(text.starts_with(&format!("{}: PREOPEN: no TCP connection yet", con.peer())), "{text}");
+    assert!(text.contains("connection refused"), "{text}");
+    let cause = Fault::Io(io::ErrorKind::ConnectionRefused);
+    assert_eq!(error.fault::<Fault>(), Some(&cause));
+    con.close(soon()).unwrap();
+}
+
 /// A port that is taken, so that nobody else gets it, and on which nobody listens.
 fn closed_port() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -56,6 +56,8 @@ pub(super) struct Out {
     pub(super) sock: Option<Sock>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
+    /// What broke it last, for whoever waits while it tries again.
+    pub(super) last_fault: Option<Fault>,
     /// It is to end, or has ended, for this reason; the first one counts.
     pub(super) end: Option<End>,
     /// The worker has said its last word.
@@ -124,6 +126,7 @@ impl Connection {
             tx,
             sock: None,
             fault: None,
+            last_fault: None,
             end: None,
             gone: false,
             step: "TCP connection",
@@ -254,11 +257,7 @@ impl Connection {
 
     /// Where it is and what it waits for, in one line: what a time-out says.
     pub fn describe(&self) -> String {
-        let out = self.shared.lock();
-        match out.tx.state() {
-            ConState::Open => format!("{}: {}", self.shared.peer, ConState::Open),
-            state => format!("{}: {state}: no {} yet", self.shared.peer, out.step),
-        }
+        self.shared.describe(&self.shared.lock())
     }
 
     /// Whether it has ended, or is about to.
@@ -387,9 +386,29 @@ impl Shared {
             out = guard;
             out.waiters -= 1;
             if !in_time {
-                let text = format!("{}: {}: no {what} in time", self.peer, out.tx.state());
-                return Err(Error::new(ErrorKind::Timeout, text));
+                return Err(self.late(&out, what));
             }
+        }
+    }
+
+    fn describe(&self, out: &Out) -> String {
+        match out.tx.state() {
+            state @ (ConState::Open | ConState::Standby | ConState::Closed) => {
+                format!("{}: {state}", self.peer)
+            }
+            state => format!("{}: {state}: no {} yet", self.peer, out.step),
+        }
+    }
+
+    /// The error of a caller that has waited long enough.
+    fn late(&self, out: &Out, what: &str) -> Error {
+        let text = format!("{}: no {what} in time", self.describe(out));
+        match &out.last_fault {
+            Some(fault) if out.tx.state() != ConState::Open => {
+                let text = format!("{text}; the last fault was: {fault}");
+                Error::new(ErrorKind::Timeout, text).with_source(fault.clone())
+            }
+            _ => Error::new(ErrorKind::Timeout, text),
         }
     }
 

@@ -283,6 +283,7 @@ impl Worker {
                 sock.shutdown();
             }
             out.fault = None;
+            out.last_fault = Some(fault.clone());
             out.step = "TCP connection";
             let cx = self.shared.context();
             (state, con_fault(&mut self.rx, &mut out.tx, &fault, &cx))
