@@ -21,6 +21,16 @@ pub(crate) fn soon() -> Deadline {
     Deadline::after(PATIENCE)
 }
 
+/// Waits for what no event announces.
+#[track_caller]
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = soon();
+    while !done() {
+        assert!(!deadline.has_passed(), "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Time-outs that no test is meant to see, and no keepalives.
 pub(crate) fn patient() -> Timeouts {
     Timeouts {
