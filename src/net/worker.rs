@@ -12,6 +12,7 @@ use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault};
+use crate::types::Features;
 
 pub(super) fn spawn(
     shared: Arc<Shared>,
@@ -156,7 +157,7 @@ impl Worker {
             return Err(Fault::Io(io::ErrorKind::NotConnected));
         };
         let ask = self.keepalive_due();
-        let (gated, more) = {
+        let (gated, more, answers) = {
             let mut out = self.shared.lock();
             if out.end.is_some() {
                 return Ok(Step::Closing);
@@ -170,17 +171,19 @@ impl Worker {
             let more = !out.tx.try_write(&mut sock, &self.shared.context())?;
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
-            (Rx::is_gated(&out.tx), more)
+            let answers = out.tx.features().has(Features::MSGR_KEEPALIVE2);
+            (Rx::is_gated(&out.tx), more, answers)
         };
-        let timeout = self.time_left()?;
+        let timeout = self.time_left(answers)?;
         let ready = wait(Some((&sock, !gated, more)), &self.shared.wake, timeout)?;
         if ready.woken {
             self.shared.wake.clear();
         }
         if ready.read && !gated {
-            self.heard = Instant::now();
             self.rx.readable();
             self.try_read(&mut sock)?;
+            // Not before: while callbacks run nobody listens, and that is not the peer's silence.
+            self.heard = Instant::now();
         }
         Ok(Step::Go)
     }
@@ -247,8 +250,8 @@ impl Worker {
     }
 
     /// How long to wait for the peer: to the deadline of the handshake, or to the next look at
-    /// the keepalive.
-    fn time_left(&self) -> Result<Option<Duration>, Fault> {
+    /// the keepalive. The silence of a peer that does not answer keepalives means nothing.
+    fn time_left(&self, answers: bool) -> Result<Option<Duration>, Fault> {
         let now = Instant::now();
         if let Some(deadline) = self.deadline {
             return match deadline.saturating_duration_since(now) {
@@ -258,12 +261,15 @@ impl Worker {
         }
         let timeouts = &self.shared.messenger.timeouts;
         let Some(interval) = timeouts.keepalive else { return Ok(None) };
-        if now.duration_since(self.heard) >= timeouts.keepalive_timeout {
-            return Err(Fault::TimedOut("answer to keepalives"));
+        let mut next = self.heard.max(self.asked) + interval;
+        if answers {
+            let end = self.heard + timeouts.keepalive_timeout;
+            if now >= end {
+                return Err(Fault::TimedOut("answer to keepalives"));
+            }
+            next = next.min(end);
         }
-        let next = self.heard.max(self.asked) + interval;
-        let end = self.heard + timeouts.keepalive_timeout;
-        let left = next.min(end).saturating_duration_since(now);
+        let left = next.saturating_duration_since(now);
         Ok(Some(left.max(Duration::from_millis(1))))
     }
 
