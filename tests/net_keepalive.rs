@@ -190,3 +190,22 @@ fn one_that_is_asked_for_goes_out_at_once() {
     assert!(matches!(wire.frame(), Frame::Keepalive2(_)));
     con.close(soon()).unwrap();
 }
+
+#[test]
+fn a_time_out_may_be_for_ever() {
+    let acceptor = Acceptor::new();
+    let ever = Duration::MAX;
+    let messenger = messenger(Timeouts {
+        connect: ever,
+        handshake: ever,
+        keepalive: Some(ever),
+        keepalive_timeout: ever,
+        send: ever,
+    });
+    let (con, heards) = dial(&messenger, &acceptor, Policy::LOSSY_CLIENT);
+    let mut wire = acceptor.open(true);
+    heards.connected();
+    con.send(Message::new(1, vec![])).unwrap();
+    assert_eq!(wire.msg().seq, 1);
+    con.close(soon()).unwrap();
+}

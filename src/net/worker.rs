@@ -124,7 +124,7 @@ impl Worker {
             return Err(Fault::Io(io::ErrorKind::AddrNotAvailable));
         };
         let sock = Sock::connect(addr)?;
-        let deadline = Instant::now() + self.shared.messenger.timeouts.connect;
+        let deadline = later(Instant::now(), self.shared.messenger.timeouts.connect);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -142,7 +142,7 @@ impl Worker {
                 break;
             }
         }
-        self.deadline = Some(Instant::now() + self.shared.messenger.timeouts.handshake);
+        self.deadline = Some(later(Instant::now(), self.shared.messenger.timeouts.handshake));
         self.sock = Some(sock.clone());
         self.rx.prepare_read_banner();
         let mut out = self.shared.lock();
@@ -261,9 +261,9 @@ impl Worker {
         }
         let timeouts = &self.shared.messenger.timeouts;
         let Some(interval) = timeouts.keepalive else { return Ok(None) };
-        let mut next = self.heard.max(self.asked) + interval;
+        let mut next = later(self.heard.max(self.asked), interval);
         if answers {
-            let end = self.heard + timeouts.keepalive_timeout;
+            let end = later(self.heard, timeouts.keepalive_timeout);
             if now >= end {
                 return Err(Fault::TimedOut("answer to keepalives"));
             }
@@ -333,4 +333,10 @@ impl Worker {
         out.gone = true;
         self.shared.notify(&out);
     }
+}
+
+/// That much after; a century after where the clock does not reach so far.
+fn later(at: Instant, d: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    at.checked_add(d).unwrap_or_else(|| at + CENTURY)
 }
