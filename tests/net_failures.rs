@@ -159,14 +159,6 @@ fn a_lossless_caller_that_gives_up_hears_of_the_last_fault() {
     con.close(soon()).unwrap();
 }
 
-/// A port that is taken, so that nobody else gets it, and on which nobody listens.
-fn closed_port() -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
-}
-
 #[test]
 fn a_refused_port() {
     let closed = closed_port();

@@ -233,9 +233,11 @@ impl Connection {
         self.shared.wake.wake();
     }
 
-    /// Waits until the session is open.
+    /// Waits until the session is open. A lossless one stays so while it stands by: whether the
+    /// peer is still there, [`Connection::keepalive`] finds out.
     pub fn wait_open(&self, deadline: Deadline) -> Result<()> {
-        self.wait(deadline, "open session", |out| out.tx.state() == ConState::Open)
+        let open = |out: &Out| matches!(out.tx.state(), ConState::Open | ConState::Standby);
+        self.wait(deadline, "open session", open)
     }
 
     /// Waits until the kernel has taken all that was sent.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ceph_msgr::msgr::Policy;
 use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
+use socket2::{Domain, SockRef, Socket, Type};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,7 +50,7 @@ impl Acceptor {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         // accept(2) honours it.
-        let socket = socket2::SockRef::from(&listener);
+        let socket = SockRef::from(&listener);
         socket.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
         Self { listener }
     }
@@ -86,6 +87,14 @@ impl Acceptor {
 pub(crate) fn peer_at(addr: SocketAddr, policy: Policy) -> Peer {
     let name = EntityName::new(EntityType::OSD, 3);
     Peer { name, addr: EntityAddr::legacy(addr, 0), policy }
+}
+
+/// A port that is taken, so that nobody else gets it, and on which nobody listens.
+pub(crate) fn closed_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 /// One socket of the accepting side.
