@@ -4,7 +4,7 @@
 mod common;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,19 +177,9 @@ fn an_address_that_is_none() {
     dialled.assert_ends(ErrorKind::Io, "PREOPEN", "address not available");
 }
 
-/// A listener that accepts nothing and whose backlog is full drops every SYN, as a host does that
-/// is not there.
 #[test]
 fn nothing_answers_the_syn() {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut backlog = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(300)) {
-        backlog.push(stream);
-        assert!(backlog.len() < 100, "the backlog does not fill");
-    }
+    let (_socket, _backlog, addr) = deaf_port();
     let messenger = messenger(Timeouts { connect: Duration::from_millis(200), ..patient() });
     let dialled = dial_peer(&messenger, peer_at(addr, Policy::LOSSY_CLIENT), no_auth());
     let fault = dialled.assert_ends(ErrorKind::Timeout, "PREOPEN", "no TCP connection in time");

@@ -97,6 +97,21 @@ pub(crate) fn closed_port() -> (Socket, SocketAddr) {
     (socket, addr)
 }
 
+/// A listener that accepts nothing and whose backlog is full drops every SYN, as a host does that
+/// is not there.
+pub(crate) fn deaf_port() -> (Socket, Vec<TcpStream>, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut backlog = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(300)) {
+        backlog.push(stream);
+        assert!(backlog.len() < 100, "the backlog does not fill");
+    }
+    (socket, backlog, addr)
+}
+
 /// One socket of the accepting side.
 #[derive(Debug)]
 pub(crate) struct Wire {
