@@ -54,6 +54,10 @@ struct Queue {
     polled: bool,
     /// Nobody will take anything any more.
     abandoned: bool,
+    /// Threads that wait for a delivery; a notification is a system call, whoever waits.
+    takers: usize,
+    /// Workers that wait for room.
+    givers: usize,
 }
 
 /// The end that the connections have.
@@ -86,8 +90,10 @@ impl Inbox {
             if let Some(delivery) = shared.pop(&mut queue) {
                 return Ok(delivery);
             }
+            queue.takers += 1;
             let (guard, in_time) = deadline.wait(&shared.changed, queue);
             queue = guard;
+            queue.takers -= 1;
             if !in_time {
                 return Err(Error::new(ErrorKind::Timeout, "no message in time"));
             }
@@ -139,7 +145,9 @@ impl Shared {
         if queue.polled && queue.deliveries.is_empty() {
             self.readable.clear();
         }
-        self.changed.notify_all();
+        if queue.givers > 0 {
+            self.changed.notify_all();
+        }
         Some(delivery)
     }
 
@@ -154,7 +162,12 @@ impl Shared {
         if queue.polled {
             self.readable.wake();
         }
-        self.changed.notify_all();
+        let wanted = queue.takers > 0;
+        // Not under the lock, which who is woken takes first.
+        drop(queue);
+        if wanted {
+            self.changed.notify_all();
+        }
     }
 }
 
@@ -165,7 +178,9 @@ impl Mailbox {
         while queue.deliveries.len() >= shared.capacity && !queue.abandoned {
             // Room is announced, but the end of the connection is not.
             let look = Deadline::after(Duration::from_millis(50));
+            queue.givers += 1;
             queue = look.wait(&shared.changed, queue).0;
+            queue.givers -= 1;
             if con.is_closed() {
                 return;
             }
