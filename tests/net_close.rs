@@ -70,7 +70,8 @@ fn close_wakes_whoever_waits() {
 fn close_ends_the_socket_in_every_state() {
     let messenger = messenger(patient());
     let acceptor = Acceptor::new();
-    let steps: [(ConState, fn(&Acceptor) -> Wire); 3] = [
+    type Script = fn(&Acceptor) -> Wire;
+    let steps: [(ConState, Script); 3] = [
         (ConState::V1Banner, |a| {
             let mut wire = a.accept();
             wire.read_hello();

@@ -73,7 +73,8 @@ impl Dialled {
 fn silence_after_each_step_names_the_step() {
     let messenger = messenger(Timeouts { handshake: SHORT, ..patient() });
     let acceptor = Acceptor::new();
-    let steps: &[(&str, &str, fn(&mut Wire))] = &[
+    type Script = fn(&mut Wire);
+    let steps: &[(&str, &str, Script)] = &[
         ("V1_BANNER", "no banner in time", |_| {}),
         ("V1_BANNER", "no banner in time", |w| w.send(b"ceph v02")),
         ("V1_BANNER", "no addresses behind the banner in time", |w| w.send(BANNER)),

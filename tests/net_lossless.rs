@@ -22,6 +22,12 @@ fn numbered(n: u64) -> Message {
     Message::new(1, n.to_le_bytes().to_vec())
 }
 
+fn send_numbered(con: &Connection, last: u64) {
+    for n in 1..=last {
+        con.send(numbered(n)).unwrap();
+    }
+}
+
 /// The next socket of a session that was open before: what its connect message says is checked.
 #[track_caller]
 fn reopen(acceptor: &Acceptor, connect_seq: u32, in_seq: u64) -> (Wire, u64) {
@@ -43,7 +49,7 @@ fn what_is_sent_arrives_once_wherever_the_socket_is_cut() {
     for cut in 0..=3 * len {
         let (con, _heards) = dial(&messenger, &acceptor);
         let mut wire = acceptor.open(false);
-        (1..=3).for_each(|n| drop(con.send(numbered(n)).unwrap()));
+        send_numbered(&con, 3);
         wire.recv(cut);
         drop(wire);
         let had = (cut / len) as u64;
@@ -120,7 +126,7 @@ fn a_cut_within_the_second_handshake_changes_nothing() {
                 let acceptor = Acceptor::new();
                 let (con, heards) = dial(&messenger, &acceptor);
                 let mut wire = acceptor.open(false);
-                (1..=2).for_each(|n| drop(con.send(numbered(n)).unwrap()));
+                send_numbered(&con, 2);
                 assert_eq!(wire.msg().seq, 1);
                 wire.send_msg(1, 4, b"", b"");
                 heards.connected();
@@ -250,7 +256,7 @@ fn a_peer_that_answers_ready_gets_everything_again() {
     let acceptor = Acceptor::new();
     let (con, _heards) = dial(&messenger(patient()), &acceptor);
     let mut wire = acceptor.open(false);
-    (1..=3).for_each(|n| drop(con.send(numbered(n)).unwrap()));
+    send_numbered(&con, 3);
     assert_eq!([wire.msg().seq, wire.msg().seq, wire.msg().seq], [1, 2, 3]);
     wire.send_ack(1);
     until("the ack comes", || {
