@@ -8,6 +8,7 @@ mod fault;
 mod in_buf;
 mod local;
 mod msg;
+pub mod msg_type;
 mod out_kvec;
 #[cfg(test)]
 mod pipe;

@@ -116,6 +116,10 @@ impl Rx {
                 Ok(None)
             }
             tag::RETRY_GLOBAL => {
+                // What it saw came from here: the counter cannot have got that far.
+                if reply.global_seq.0 > limits::MAX_GLOBAL_SEQ {
+                    return Err(Fault::BadGlobalSeq(reply.global_seq.0));
+                }
                 cx.local.global_seq(reply.global_seq);
                 self.connect_again(tx, cx)?;
                 Ok(None)
@@ -200,9 +204,10 @@ impl Rx {
         tx.session.lossy = reply.flags & CONNECT_LOSSY != 0;
         let authorizer = std::mem::take(&mut self.handshake).authorizer;
         let key = authorizer.as_ref().and_then(|a| a.session_key());
-        let signer = key
-            .filter(|_| cx.local.options.sign_messages)
-            .and_then(|key| Signer::new(key, features));
+        let signer = match key.filter(|_| cx.local.options.sign_messages) {
+            Some(key) => Signer::new(key, features)?,
+            None => None,
+        };
         self.signer.clone_from(&signer);
         tx.signer = signer;
         (self.features, tx.features) = (features, features);

@@ -171,9 +171,27 @@ fn retry_global_jumps_over_what_the_peer_saw() {
 }
 
 #[test]
+fn retry_global_cannot_use_the_counter_up() {
+    let mut con = Scenario::lossless().connect();
+    let lie = Reply::new(RETRY_GLOBAL).global_seq(u32::MAX).bytes();
+    assert_eq!(con.receive(&lie), Err(Fault::BadGlobalSeq(u32::MAX)));
+    con.fault(&Fault::BadGlobalSeq(u32::MAX));
+    assert_eq!(con.dial_to_connect().global_seq, 2, "other peers are not touched");
+}
+
+#[test]
 fn wait_is_not_for_a_client() {
     let mut con = Scenario::lossless().connect();
     assert_eq!(con.receive(&Reply::new(WAIT).bytes()), Err(Fault::WaitAsClient));
+}
+
+#[test]
+fn after_a_fault_in_reading_nothing_is_read_from_that_socket() {
+    let mut con = Scenario::lossless().open();
+    assert_eq!(con.receive(&[99]), Err(Fault::BadTag(99)));
+    assert_eq!(con.receive(&[9]), Err(Fault::BadTag(99)), "a keepalive, if it were read");
+    con.fault(&Fault::BadTag(99));
+    con.dial_to_connect();
 }
 
 #[test]
