@@ -19,5 +19,6 @@ pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.
 pub const MAX_CONFIG_LEN: u64 = 4 << 20;
-/// Bytes in the out queue of one connection at which `send` begins to wait.
+/// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
+/// wait.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;

@@ -56,6 +56,9 @@ impl Drop for Inner {
     }
 }
 
+/// Commands are encoded the same way for every peer.
+const ALL: Features = Features::SUPPORTED;
+
 /// A daemon that takes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Target {
@@ -160,9 +163,14 @@ impl Cluster {
 
     /// Carries out a command of the active manager, such as `pg dump` or `osd df`.
     pub fn mgr_command(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &|fsid, cmd| {
-            MMgrCommand { fsid, cmd }.to_message(Features::SUPPORTED)
-        })
+        let map = self.mon().active_mgr(self.deadline())?;
+        if map.active_mgr_features.has(Features::SERVER_OCTOPUS) {
+            self.daemon_command(Target::Mgr, cmd, &|_, json| MMgrCommand::new(json).to_message(ALL))
+        } else {
+            // An older manager takes these as it takes `tell`, but for the cluster's id.
+            let old = |_, json| MCommand::new(Fsid::default(), json).to_message(ALL);
+            self.daemon_command(Target::Mgr, cmd, &old)
+        }
     }
 
     /// Carries out a command about the active manager itself, as `ceph tell mgr` does.
@@ -191,12 +199,12 @@ impl Cluster {
         &self,
         target: Target,
         cmd: &Command,
-        message: &dyn Fn(Fsid, Vec<String>) -> Message,
+        message: &dyn Fn(Fsid, &str) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
         let json = cmd.to_json();
         let msg =
-            message(self.mon().fsid(deadline)?, vec![json.clone()]).with_data(cmd.input_bytes());
+            message(self.mon().fsid(deadline)?, &json).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
@@ -291,8 +299,9 @@ impl Inner {
     }
 }
 
-fn tell(fsid: Fsid, cmd: Vec<String>) -> Message {
-    MCommand { fsid, cmd }.to_message(Features::SUPPORTED)
+/// `ceph tell`: the cluster's id is what tells it from an ordinary command.
+fn tell(fsid: Fsid, json: &str) -> Message {
+    MCommand::new(fsid, json).to_message(ALL)
 }
 
 /// What the reply of a manager or a daemon says, as output or as the error of the command.

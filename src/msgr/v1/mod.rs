@@ -170,7 +170,8 @@ impl Tx {
         self.features
     }
 
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or, on a lossless session, for the peer's
+    /// acknowledgement.
     pub fn queued_bytes(&self) -> usize {
         self.session.queued_bytes
     }
