@@ -207,9 +207,9 @@ impl Fault {
     }
 }
 
-/// `CEPH_ENTITY_TYPE`s and the protocol version that a client offers them in `ceph_msg_connect`
-/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none.
-pub(crate) fn client_protocol_version(peer: EntityType) -> u32 {
+/// The protocol version that a client offers a peer of that type in `ceph_msg_connect`
+/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none, which is 0.
+pub fn client_protocol_version(peer: EntityType) -> u32 {
     match peer {
         EntityType::MON => 15,
         EntityType::OSD => 24,

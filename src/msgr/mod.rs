@@ -19,7 +19,7 @@ mod transport;
 pub mod v1;
 
 pub use backoff::Backoff;
-pub use fault::{Consequence, Fault};
+pub use fault::{Consequence, Fault, client_protocol_version};
 pub use local::{Local, Options};
 pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;

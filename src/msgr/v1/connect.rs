@@ -2,7 +2,7 @@
 
 use super::read::ConnectReplyMsg;
 use super::sign::Signer;
-use super::wire::{CONNECT_LOSSY, Connect, ConnectReply, tag};
+use super::wire::{Connect, ConnectReply, tag};
 use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
@@ -201,7 +201,7 @@ impl Rx {
         let features = self.check_opening(tx, reply, cx)?;
         tx.session.connect_seq = reply.connect_seq;
         tx.session.peer_global_seq = reply.global_seq;
-        tx.session.lossy = reply.flags & CONNECT_LOSSY != 0;
+        tx.session.lossy = reply.is_lossy();
         let authorizer = std::mem::take(&mut self.handshake).authorizer;
         let key = authorizer.as_ref().and_then(|a| a.session_key());
         let signer = match key.filter(|_| cx.local.options.sign_messages) {

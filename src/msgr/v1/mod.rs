@@ -31,6 +31,7 @@ pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
 use sign::Signer;
+pub use wire::ConnectReply;
 pub use write::MsgId;
 
 /// Whom a connection dials, and what the session promises.

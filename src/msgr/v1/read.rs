@@ -65,8 +65,10 @@ pub enum Incoming {
 /// A connect reply with its authorizer bytes.
 #[derive(Debug)]
 pub struct ConnectReplyMsg {
-    pub(super) reply: ConnectReply,
-    pub(super) authorizer: Vec<u8>,
+    /// The 26 bytes.
+    pub reply: ConnectReply,
+    /// What followed them: a challenge, or the proof that the acceptor read our authorizer.
+    pub authorizer: Vec<u8>,
 }
 
 impl Rx {
