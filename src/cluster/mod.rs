@@ -164,23 +164,21 @@ impl Cluster {
     /// Carries out a command of the active manager, such as `pg dump` or `osd df`.
     pub fn mgr_command(&self, cmd: &Command) -> Result<CommandOutput> {
         let map = self.mon().active_mgr(self.deadline())?;
-        if map.active_mgr_features.has(Features::SERVER_OCTOPUS) {
-            self.daemon_command(Target::Mgr, cmd, &|_, json| MMgrCommand::new(json).to_message(ALL))
-        } else {
-            // An older manager takes these as it takes `tell`, but for the cluster's id.
-            let old = |_, json| MCommand::new(Fsid::default(), json).to_message(ALL);
-            self.daemon_command(Target::Mgr, cmd, &old)
-        }
+        let message = match map.active_mgr_features.has(Features::SERVER_OCTOPUS) {
+            true => mgr_command,
+            false => old_mgr_command,
+        };
+        self.daemon_command(Target::Mgr, cmd, message)
     }
 
     /// Carries out a command about the active manager itself, as `ceph tell mgr` does.
     pub fn mgr_tell(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &tell)
+        self.daemon_command(Target::Mgr, cmd, tell)
     }
 
     /// Carries out a command of an OSD, as `ceph tell osd.N` does.
     pub fn osd_command(&self, osd: i32, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Osd(osd), cmd, &tell)
+        self.daemon_command(Target::Osd(osd), cmd, tell)
     }
 
     /// For a Ctrl-C handler: ends the calls of all clones.
@@ -199,12 +197,11 @@ impl Cluster {
         &self,
         target: Target,
         cmd: &Command,
-        message: &dyn Fn(Fsid, &str) -> Message,
+        message: fn(Fsid, &str) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
         let json = cmd.to_json();
-        let msg =
-            message(self.mon().fsid(deadline)?, &json).with_data(cmd.input_bytes());
+        let msg = message(self.mon().fsid(deadline)?, &json).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
@@ -297,6 +294,16 @@ impl Inner {
             sessions.remove(&target);
         }
     }
+}
+
+/// A command that the manager serves for the cluster.
+fn mgr_command(_: Fsid, json: &str) -> Message {
+    MMgrCommand::new(json).to_message(ALL)
+}
+
+/// The same for a manager before Octopus.
+fn old_mgr_command(_: Fsid, json: &str) -> Message {
+    MCommand::new(Fsid::default(), json).to_message(ALL)
 }
 
 /// `ceph tell`: the cluster's id is what tells it from an ordinary command.
