@@ -253,7 +253,7 @@ fn a_challenge_is_answered_with_the_same_message() {
     assert_eq!(second.open_authorizer(&key), (AUTH_NONCE, Some(0x11)));
     // Made beside a 16.2.15 OSD: key 00..0f, nonce 0x55, challenge 0x10.
     let answered = "20000000979eeb6e12f4322ef510d7f1d9aefec55aab9b28d397361de9a0d19fed283129";
-    assert_eq!(crate::crypto::tests::to_hex(&second.authorizer[138..]), answered);
+    assert_eq!(crate::hex::to_hex(&second.authorizer[138..]), answered);
     assert_eq!(Request { authorizer: first.authorizer.clone(), ..second }, first);
 
     // Once more, as after the peer has swapped connections: the same nonce, the new challenge.

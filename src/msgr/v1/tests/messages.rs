@@ -3,7 +3,8 @@
 use super::acceptor::*;
 use super::*;
 use crate::crypto::SignatureForm;
-use crate::crypto::tests::{hex, session_key};
+use crate::crypto::tests::session_key;
+use crate::hex::hex;
 use crate::limits::{MSG_MAX_DATA_LEN, MSG_MAX_FRONT_LEN, MSG_MAX_MIDDLE_LEN};
 use crate::types::Tid;
 use bytes::Bytes;
