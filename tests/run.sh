@@ -21,12 +21,22 @@ fail() {
     exit 1
 }
 
-# Hung tests are ended with their processes; clusters end by themselves when their owner is gone.
-# All tests run even if some fail, so that one run tells everything.
+# All of it runs even if some fails, so that one run tells everything.
 failed=()
+check() {
+    step "$*"
+    "$@" || failed+=("$*")
+}
+
+# Hung tests are ended with their processes; clusters end by themselves when their owner is gone.
 cargo_test() {
-    step "cargo test $*"
-    timeout -k 10 600 cargo test --release --no-fail-fast "$@" 2>&1 | tee -a "$work/log" || failed+=("cargo test $*")
+    timeout -k 10 600 cargo test --release --no-fail-fast "$@" 2>&1 | tee -a "$work/log"
+}
+
+# One room alone may name a socket, a thread or a clock, so that the rest can be simulated.
+only_net_has_sockets() {
+    ! grep -rnE 'std::net::Tcp|Tcp(Stream|Listener)|std::thread|thread::(spawn|sleep|Builder)|(Instant|SystemTime)::now' \
+        src --include='*.rs' --exclude-dir=tests --exclude=tests.rs | grep -v '^src/net/'
 }
 
 step "what the tests need"
@@ -36,30 +46,20 @@ for component in fmt clippy; do
     cargo $component --version >/dev/null 2>&1 || rustup component add "${component/fmt/rustfmt}"
 done
 
-step "format and lints"
-cargo fmt --check
-! command -v shellcheck >/dev/null || shellcheck -x tests/*.sh .ci/run
-# One room alone may name a socket, a thread or a clock, so that the rest can be simulated.
-if grep -rnE 'std::net::Tcp|Tcp(Stream|Listener)|std::thread|thread::(spawn|sleep|Builder)|(Instant|SystemTime)::now' \
-    src --include='*.rs' --exclude-dir=tests --exclude=tests.rs | grep -v '^src/net/'; then
-    fail "the above belongs in src/net"
-fi
-cargo clippy --all-targets -- -D warnings
-RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
-
-step "examples"
-cargo build --release --examples
+check cargo fmt --check
+! command -v shellcheck >/dev/null || check shellcheck -x tests/*.sh .ci/run
+check only_net_has_sockets
+check cargo clippy --all-targets -- -D warnings
+check env RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
+check cargo build --release --examples
 
 # libtest keeps back what a test prints that passes, even that something was skipped.
-cargo_test --lib -- --show-output
-cargo_test --doc
+check cargo_test --lib -- --show-output
+check cargo_test --doc
 # Each may run a cluster, which needs a core.
-cargo_test --test '*' -- --show-output --test-threads 2
+check cargo_test --test '*' -- --show-output --test-threads 2
 
-if [[ -e examples/ceph.rs ]]; then
-    step "a static binary in an empty root"
-    tests/static.sh || failed+=(tests/static.sh)
-fi
+[[ ! -e examples/ceph.rs ]] || check tests/static.sh
 
 step "result"
 { cat "$SKIP_LOG" && grep '^SKIPPED' "$work/log"; } | sort -u >"$work/skips" || true
