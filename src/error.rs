@@ -44,7 +44,7 @@ pub enum ErrorKind {
     WouldDeadlock,
     /// The handle was made by the parent of this process.
     Forked,
-    /// The wait was ended by [`crate::net::CancelHandle`].
+    /// The wait was ended by [`crate::cluster::CancelHandle`].
     Cancelled,
 }
 

@@ -98,7 +98,7 @@ pub struct Counters {
     pub opened: u64,
     /// Times the connection broke.
     pub faults: u64,
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or for the peer's acknowledgement.
     pub queued_bytes: usize,
     /// Where it is in its life.
     pub state: ConState,

@@ -105,9 +105,9 @@ impl Tx {
             footer.flags |= super::wire::footer_flag::SIGNED;
         }
         log::trace!(
-            "{}: > msg type {} seq {} tid {} ({}+{}+{})",
+            "{}: > {} seq {} tid {} ({}+{}+{})",
             self.peer,
-            header.header.msg_type,
+            header.header.type_name(),
             header.header.seq,
             header.header.tid,
             front.len(),
