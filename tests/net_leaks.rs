@@ -102,7 +102,8 @@ fn connections_of_all_kinds(refused: std::net::SocketAddr) {
     let _open = dial(osd12);
     let _wire = acceptor.open(false);
     let _halfway = dial(acceptor.peer(Policy::LOSSY_CLIENT));
-    acceptor.accept().hellos();
+    let mut halfway_wire = acceptor.accept();
+    halfway_wire.hellos();
     let _retries = dial(peer_at(refused, Policy::LOSSLESS_CLIENT));
     let names = threads();
     for want in ["msgr-osd.12", "msgr-osd.3"] {

@@ -4,6 +4,7 @@
 mod common;
 
 use std::io;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use ceph_msgr::msgr::{ConState, Message, Policy};
@@ -148,40 +149,57 @@ fn a_cut_within_the_second_handshake_changes_nothing() {
 #[test]
 fn senders_race_the_exchange_of_seq() {
     const SENDERS: u64 = 4;
-    const EACH: u64 = 2000;
+    const SOCKETS: u32 = 20;
+    // Messages of one sender for each socket.
+    const EACH: u64 = 100;
     let acceptor = Acceptor::new();
     let (con, _heards) = dial(&messenger(patient()), &acceptor);
     std::thread::scope(|scope| {
-        for sender in 0..SENDERS {
-            let con = &con;
-            scope.spawn(move || {
-                for n in 0..EACH {
-                    con.send(Message::new(sender as u16, n.to_le_bytes().to_vec())).unwrap();
-                }
-            });
-        }
+        let permits: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let (permit, permits) = mpsc::channel::<u64>();
+                let con = &con;
+                scope.spawn(move || {
+                    for n in
+                        permits.into_iter().flat_map(|socket| (socket * EACH..).take(EACH as usize))
+                    {
+                        con.send(Message::new(sender as u16, n.to_le_bytes().to_vec())).unwrap();
+                    }
+                });
+                permit
+            })
+            .collect();
         let mut next = [0; SENDERS as usize];
         let mut got = 0;
-        let mut connect_seq = 0;
-        while got < SENDERS * EACH {
-            let (mut wire, _) = reopen(&acceptor, connect_seq, got);
-            // Between the cuts ever more messages, so that there is an end.
-            connect_seq += 2;
-            let until = got + u64::from(connect_seq) * 20;
-            while got < until.min(SENDERS * EACH) {
-                let msg = wire.msg();
+        for socket in 0..SOCKETS {
+            permits.iter().for_each(|permit| permit.send(u64::from(socket)).unwrap());
+            let (mut wire, _) = reopen(&acceptor, 2 * socket, got);
+            let last = socket == SOCKETS - 1;
+            let enough = EACH * SENDERS * u64::from(socket + 1) - if last { 0 } else { 150 };
+            let mut asked = false;
+            loop {
+                if got >= enough && !asked {
+                    // A session that breaks before anything was heard on it is not dialled at
+                    // once; the answer says that this was.
+                    wire.send_ack(got);
+                    wire.send_stamp(KEEPALIVE2, [0; 8]);
+                    asked = true;
+                }
+                let msg = match wire.frame() {
+                    Frame::Keepalive2Ack(_) => break,
+                    frame => frame.msg(),
+                };
                 got += 1;
                 assert_eq!(msg.seq, got);
                 let sender = usize::from(msg.msg_type);
                 assert_eq!(msg.front, u64::to_le_bytes(next[sender]));
                 next[sender] += 1;
             }
-            if got == SENDERS * EACH {
-                wire.send_ack(got);
+            if last {
+                assert_eq!(got, EACH * SENDERS * u64::from(SOCKETS));
                 con.acked(soon()).unwrap();
             }
         }
-        assert!(connect_seq > 10, "the session was cut {} times", connect_seq / 2);
     });
     con.close(soon()).unwrap();
 }
@@ -336,6 +354,25 @@ fn attempts_that_fail_are_made_ever_more_rarely() {
     until("it waits", || con.counters().faults == 4);
     con.close(soon()).unwrap();
     assert_eq!((con.counters().opened, heards.rest().len()), (0, 0));
+}
+
+/// An open session that breaks is dialled again at once, but not in a loop.
+#[test]
+fn a_peer_that_breaks_every_session_is_dialled_ever_more_rarely() {
+    let acceptor = Acceptor::new();
+    let (con, _heards) = dial(&messenger(patient()), &acceptor);
+    let mut wire = acceptor.open(false);
+    con.send(numbered(1)).unwrap();
+    assert_eq!(wire.msg().seq, 1);
+    for (broken, wait) in [(1, 0), (2, 250), (3, 500)] {
+        let closed = Instant::now();
+        drop(wire);
+        (wire, _) = reopen(&acceptor, 2 * broken, 0);
+        let waited = closed.elapsed();
+        assert!(waited >= Duration::from_millis(wait), "after {broken}: {waited:?}");
+        assert_eq!(wire.msg().seq, 1);
+    }
+    con.close(soon()).unwrap();
 }
 
 #[test]
