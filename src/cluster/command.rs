@@ -24,11 +24,16 @@ impl Command {
         Self { args: Map::new(), input: Bytes::new() }.arg("prefix", prefix)
     }
 
-    /// A command from its JSON, an object.
+    /// A command from its JSON, an object whose `prefix` is a string.
     pub fn from_json(json: &str) -> Result<Self> {
-        let args = serde_json::from_str(json).map_err(|e| {
+        let args: Map<String, Value> = serde_json::from_str(json).map_err(|e| {
             Error::new(ErrorKind::InvalidInput, format!("a command is a JSON object: {e}"))
         })?;
+        // Monitors up to 16.2.15 at least abort on any other prefix, one after the other.
+        if args.get("prefix").is_some_and(|prefix| !prefix.is_string()) {
+            let text = "the prefix of a command is a string";
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
         Ok(Self { args, input: Bytes::new() })
     }
 
