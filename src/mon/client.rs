@@ -15,8 +15,9 @@ use crate::auth::{AuthClient, AuthClientHandler};
 use crate::error::{CommandOutput, Error, ErrorKind, Result};
 use crate::messages::Body;
 use crate::messages::mon::{MMonCommand, MMonGetVersion, MMonGetVersionReply, MMonSubscribe};
+use crate::msgr::v1::Peer;
 use crate::msgr::{Backoff, Message};
-use crate::net::{Connection, Deadline, Messenger, Timer, Waiter};
+use crate::net::{Connection, Deadline, Messenger, Timer, Waiter, check_lengths};
 use crate::denc::Decode;
 use crate::osd::OSDMap;
 use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
@@ -145,6 +146,12 @@ impl MonClient {
     /// Finds a monitor and logs in; returns when there is a session.
     pub fn authenticate(&self, deadline: Deadline) -> Result<()> {
         self.wait_for(deadline, "monitor session", |state| state.active.as_ref().map(drop_ref))
+    }
+
+    /// The monitor in use, if there is a session right now. Its number is its rank, or before the
+    /// first monmap its place in the list that the client began with.
+    pub fn peer(&self) -> Option<Peer> {
+        self.0.lock().active.as_ref().map(|active| *active.con.peer())
     }
 
     /// Who we are to the monitors; 0 before the first session.
@@ -276,7 +283,7 @@ impl MonClient {
         if state.subs.want(what, start, onetime)
             && let Some(active) = &state.active
         {
-            let _ = active.con.send(self.0.subscribe_message(&state));
+            let _ = active.con.send_now(self.0.subscribe_message(&state));
         }
         Ok(())
     }
@@ -290,22 +297,25 @@ impl MonClient {
     ) -> Result<Message> {
         self.0.messenger.check_fork()?;
         let waiter = Arc::new(Waiter::new());
-        let tid = {
+        let (tid, msg, con) = {
             let mut state = self.0.lock();
             state.check()?;
-            state.last_tid += 1;
-            let tid = Tid(state.last_tid);
+            let tid = Tid(state.last_tid + 1);
             let msg = msg(tid).with_tid(tid);
+            check_lengths(&msg)?;
+            state.last_tid = tid.0;
             let request = Request { msg: msg.clone(), waiter: waiter.clone() };
             state.requests.insert(tid, request);
-            match &state.active {
-                // Where it fails the connection is ending, and the next one sends it again.
-                Some(active) => drop(active.con.send(msg)),
-                None => self.0.start_hunting(&mut state),
-            }
-            tid
+            self.0.start_hunting(&mut state);
+            (tid, msg, state.active.as_ref().map(|active| active.con.clone()))
         };
-        let answer = waiter.wait(deadline);
+        // Not under the lock, for it waits where the out queue is full.
+        let sent = con.map_or(Ok(()), |con| con.send_by(msg, deadline).map(drop));
+        let answer = match sent {
+            Err(e) if e.is_timeout() => Ok(Some(Err(e))),
+            // After another error the connection is ending, and the next one sends it again.
+            _ => waiter.wait(deadline),
+        };
         let mut state = self.0.lock();
         state.requests.remove(&tid);
         match answer? {

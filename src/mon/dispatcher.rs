@@ -102,7 +102,7 @@ impl Inner {
         match handler.handle_reply(reply.protocol, reply.result, reply.global_id, &reply.result_bl, now)
         {
             Ok(Progress::Send(request)) => {
-                let _ = con.send(auth_message(request, epoch));
+                let _ = con.send_now(auth_message(request, epoch));
             }
             Ok(Progress::Done) if hunting => self.finish_hunting(&mut state, con),
             Ok(Progress::Done) => {

@@ -123,7 +123,7 @@ impl Inner {
         let Some(pending) = state.hunt.pending.get_mut(&con.id()) else { return };
         let (handler, request) = self.auth.start();
         pending.handler = Some(handler);
-        let _ = con.send(auth_message(request, epoch));
+        let _ = con.send_now(auth_message(request, epoch));
     }
 
     /// A monitor that was being tried has failed.
@@ -211,9 +211,9 @@ impl Inner {
         self.stop_hunting(state);
         state.hunt.failures.clear();
         state.backoff.reset();
-        let _ = con.send(self.subscribe_message(state));
+        let _ = con.send_now(self.subscribe_message(state));
         for request in state.requests.values() {
-            let _ = con.send(request.msg.clone());
+            let _ = con.send_now(request.msg.clone());
         }
         state.active = Some(Active { con, handler });
         self.schedule_renewal(state);
@@ -247,7 +247,7 @@ impl Inner {
         match active.handler.renew(Timer::now()) {
             Ok(Some(request)) => {
                 log::debug!("{}: renewing tickets", active.con.peer());
-                let _ = active.con.send(auth_message(request, epoch));
+                let _ = active.con.send_now(auth_message(request, epoch));
             }
             Ok(None) => {}
             Err(e) => log::warn!("{}: {e}", active.con.peer()),
