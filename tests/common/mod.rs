@@ -3,6 +3,8 @@
 //! A test file says `mod common;` and uses a part of it, so what one does not use is not dead.
 #![allow(dead_code)]
 
+pub(crate) mod live;
+pub(crate) mod logs;
 pub(crate) mod vstart;
 
 use std::fs::OpenOptions;
