@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::events::{MapEvent, MapEvents, Watchers};
+use super::events::{MapEvents, Watchers};
 use super::hunt::Hunt;
 use super::subs::Subs;
 use super::{MgrMap, MonMap};
@@ -171,13 +171,13 @@ impl MonClient {
 
     /// The managers as they are now. The first call subscribes, and waits for the map.
     pub fn mgrmap(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "map of the managers", |state| state.mgrmap.clone())
     }
 
     /// Waits for a map of the managers that is newer than `epoch`.
     pub(crate) fn mgrmap_after(&self, epoch: Epoch, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "new map of the managers", |state| {
             state.mgrmap.clone().filter(|map| map.epoch > epoch)
         })
@@ -185,29 +185,19 @@ impl MonClient {
 
     /// The active manager, once there is one.
     pub(crate) fn active_mgr(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "active manager", |state| {
             state.mgrmap.clone().filter(|map| map.available && !map.active_addrs.0.is_empty())
         })
     }
 
-    /// The newest OSD map, whole; asked for anew with each call.
+    /// The newest OSD map, whole; asked for anew with each call. By a command: a subscription
+    /// would send it to all who watch, in the place of what they wait for.
     pub fn osdmap(&self, deadline: Deadline) -> Result<OSDMap> {
-        let events = self.events();
-        self.authenticate(deadline)?;
-        self.want("osdmap", 0, true)?;
-        loop {
-            let event = events.recv(deadline).map_err(|e| match e.kind() {
-                ErrorKind::Timeout => self.0.lock().timed_out("OSD map"),
-                _ => e,
-            })?;
-            let MapEvent::OsdMap(maps) = event else { continue };
-            if let Some((_, map)) = maps.maps.last_key_value() {
-                return OSDMap::from_bytes(map).map_err(|e| {
-                    Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
-                });
-            }
-        }
+        let output = self.command(r#"{"prefix":"osd getmap"}"#, Bytes::new(), deadline)?;
+        OSDMap::from_bytes(&output.outbl).map_err(|e| {
+            Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
+        })
     }
 
     /// Waits for nothing but the time, or the end of the handle.
@@ -220,7 +210,7 @@ impl MonClient {
     /// `start` on (0: the newest, whole), once or for ever. The subscription outlives the
     /// monitor. What comes goes to [`MonClient::events`].
     pub fn subscribe(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
-        self.want(what, start, onetime)
+        self.want(|subs| subs.want(what, start, onetime))
     }
 
     /// The maps that come from now on.
@@ -277,10 +267,16 @@ impl MonClient {
         drop(dropped);
     }
 
-    fn want(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
+    /// Subscribes for ever, unless that has been done.
+    fn follow(&self, what: &str) -> Result<()> {
+        self.want(|subs| !subs.is_followed(what) && subs.want(what, 0, false))
+    }
+
+    /// Tells the monitor what is wanted, if `f` adds to it.
+    fn want(&self, f: impl FnOnce(&mut Subs) -> bool) -> Result<()> {
         self.0.messenger.check_fork()?;
         let mut state = self.0.lock();
-        if state.subs.want(what, start, onetime)
+        if f(&mut state.subs)
             && let Some(active) = &state.active
         {
             let _ = active.con.send_now(self.0.subscribe_message(&state));

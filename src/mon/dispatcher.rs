@@ -156,6 +156,9 @@ impl Inner {
         let mut state = self.lock();
         log::debug!("map of the managers, epoch {}", map.epoch);
         state.subs.got("mgrmap", map.epoch.0.into());
+        if state.mgrmap.as_ref().is_some_and(|old| old.epoch > map.epoch) {
+            return Ok(());
+        }
         state.mgrmap = Some(map.clone());
         self.tell(&state, &MapEvent::MgrMap(map));
         Ok(())

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::messages::mon::MConfig;
 use crate::messages::osd::MOSDMap;
 use crate::net::{Deadline, check_may_block};
+use crate::types::Epoch;
 
 /// What a subscription brings.
 #[derive(Clone, Debug)]
@@ -38,6 +39,9 @@ struct Queue {
 struct State {
     events: VecDeque<MapEvent>,
     dropped: u64,
+    /// The epochs of the monmap and of the map of the managers that came last.
+    monmap: Epoch,
+    mgrmap: Epoch,
     closed: Option<(ErrorKind, String)>,
 }
 
@@ -67,6 +71,22 @@ impl MapEvents {
     }
 }
 
+impl State {
+    /// Whether a map has not come before: with each login the monitor sends its monmap unasked,
+    /// and what one subscriber asks for comes to all.
+    fn is_new(&mut self, event: &MapEvent) -> bool {
+        let (last, epoch) = match event {
+            MapEvent::MonMap(map) => (&mut self.monmap, map.epoch),
+            MapEvent::MgrMap(map) => (&mut self.mgrmap, map.epoch),
+            // One message brings many epochs, from wherever somebody wanted them.
+            MapEvent::OsdMap(_) | MapEvent::Config(_) => return true,
+        };
+        let is_new = epoch > *last;
+        *last = epoch.max(*last);
+        is_new
+    }
+}
+
 /// The subscribers.
 #[derive(Debug, Default)]
 pub(super) struct Watchers(Vec<Weak<Queue>>);
@@ -82,6 +102,9 @@ impl Watchers {
     pub(super) fn tell(&self, event: &MapEvent) {
         for queue in self.0.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
+            if !state.is_new(event) {
+                continue;
+            }
             if state.events.len() >= CAPACITY {
                 state.events.pop_front();
                 state.dropped += 1;
