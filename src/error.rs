@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -44,19 +45,21 @@ pub enum ErrorKind {
     WouldDeadlock,
     /// The handle was made by the parent of this process.
     Forked,
-    /// The wait was ended by [`crate::net::CancelHandle`].
+    /// The wait was ended by [`crate::cluster::CancelHandle`].
     Cancelled,
 }
 
 /// Why a call failed: one line of text, a kind to act on, and Ceph's errno where it gave one.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     text: String,
     errno: Option<i32>,
     output: Option<CommandOutput>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// A result with this crate's [`Error`].
@@ -89,7 +92,14 @@ impl Error {
     /// The same error with what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The same error, of another kind and with another text.
+    #[must_use]
+    pub(crate) fn told_as(mut self, kind: ErrorKind, text: impl Into<String>) -> Self {
+        (self.0.kind, self.0.text) = (kind, text.into());
         self
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::auth::AuthProvider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::v1::Peer;
-use crate::msgr::{Fault, Message};
+use crate::msgr::Message;
 use crate::net::{Connection, Deadline, Dispatcher, Messenger, Waiter};
 use crate::types::Tid;
 
@@ -96,12 +96,6 @@ impl Dispatcher for Pending {
     }
 
     fn reset(&self, _: &Connection, error: &Error) {
-        self.fail(|| {
-            let again = Error::new(error.kind(), error.to_string());
-            match error.fault::<Fault>() {
-                Some(fault) => again.with_source(fault.clone()),
-                None => again,
-            }
-        });
+        self.fail(|| error.clone());
     }
 }

@@ -80,8 +80,10 @@ pub(super) struct State {
     pub(super) mgrmap: Option<Arc<MgrMap>>,
     /// The newest OSD map epoch that was heard of.
     pub(super) osd_epoch: Epoch,
-    /// A login has failed for good: nobody needs to wait for another.
-    pub(super) denied: Option<Error>,
+    /// Counts hunts.
+    pub(super) hunts: u64,
+    /// The hunt, by its number, that failed for good: who waits for it needs to wait no longer.
+    pub(super) denied: Option<(u64, Error)>,
     /// No more calls.
     pub(super) closed: Option<(ErrorKind, &'static str)>,
 }
@@ -130,6 +132,7 @@ impl MonClient {
             monmap: None,
             mgrmap: None,
             osd_epoch: Epoch(0),
+            hunts: 0,
             denied: None,
             closed: None,
         };
@@ -194,7 +197,8 @@ impl MonClient {
     /// The newest OSD map, whole; asked for anew with each call. By a command: a subscription
     /// would send it to all who watch, in the place of what they wait for.
     pub fn osdmap(&self, deadline: Deadline) -> Result<OSDMap> {
-        let output = self.command(r#"{"prefix":"osd getmap"}"#, Bytes::new(), deadline)?;
+        let cmd = r#"{"prefix":"osd getmap"}"#;
+        let output = self.command_for("OSD map", cmd, Bytes::new(), deadline)?;
         OSDMap::from_bytes(&output.outbl).map_err(|e| {
             Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
         })
@@ -220,9 +224,19 @@ impl MonClient {
 
     /// Carries out a command, given as its JSON, with the bytes of its input.
     pub fn command(&self, cmd: &str, inbuf: Bytes, deadline: Deadline) -> Result<CommandOutput> {
+        self.command_for("answer to a command", cmd, inbuf, deadline)
+    }
+
+    fn command_for(
+        &self,
+        what: &str,
+        cmd: &str,
+        inbuf: Bytes,
+        deadline: Deadline,
+    ) -> Result<CommandOutput> {
         let fsid = self.fsid(deadline)?;
         let msg = MMonCommand::new(fsid, cmd).to_message(Features::SUPPORTED).with_data(inbuf);
-        let reply = self.request(|_| msg, "answer to a command", deadline)?;
+        let reply = self.request(|_| msg, what, deadline)?;
         super::command::command_output(cmd, &reply)
     }
 
@@ -329,14 +343,17 @@ impl MonClient {
         self.0.messenger.check_fork()?;
         crate::net::check_may_block()?;
         let mut state = self.0.lock();
+        self.0.start_hunting(&mut state);
+        let mine = state.hunts;
         loop {
             state.check()?;
             if let Some(value) = ready(&state) {
                 return Ok(value);
             }
-            self.0.start_hunting(&mut state);
-            if let Some(denied) = state.denied.take() {
-                return Err(denied);
+            if let Some((hunt, denied)) = &state.denied
+                && *hunt >= mine
+            {
+                return Err(denied.clone());
             }
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
@@ -372,7 +389,7 @@ impl State {
     /// The error of a call that got no answer: what is under way, and what went wrong before.
     fn timed_out(&self, what: &str) -> Error {
         let text = match &self.active {
-            Some(active) => format!("{}: no {what} in time", active.con.peer()),
+            Some(active) => format!("{}: no {what} in time", active.con.describe()),
             None => format!("no {what} in time: {}", self.hunt.describe()),
         };
         Error::new(ErrorKind::Timeout, text)

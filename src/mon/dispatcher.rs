@@ -41,11 +41,7 @@ impl Dispatcher for MonDispatcher {
             state.generation += 1;
             inner.start_hunting(&mut state);
         } else {
-            let mut e = Error::new(error.kind(), error.to_string());
-            if let Some(fault) = error.fault::<crate::msgr::Fault>() {
-                e = e.with_source(fault.clone());
-            }
-            inner.pending_failed(&mut state, con, e);
+            inner.pending_failed(&mut state, con, error.clone());
         }
     }
 }

@@ -61,7 +61,7 @@ impl Inner {
             return;
         }
         state.hunt.running = true;
-        state.denied = None;
+        state.hunts += 1;
         self.new_round(state);
     }
 
@@ -155,16 +155,12 @@ impl Inner {
         if denied || (state.hunt.hopeless && state.hunt.untried.is_empty()) {
             // All monitors have the same keys, and the same answer to give.
             let kind = if denied { ErrorKind::Auth } else { e.kind() };
-            let failed = Error::new(kind, state.hunt.describe());
-            state.denied = Some(match login {
-                Some(source) => failed.with_source(source.clone()),
-                None => match e.fault::<Fault>() {
-                    Some(fault) => failed.with_source(fault.clone()),
-                    None => failed,
-                },
-            });
+            let denied = e.told_as(kind, state.hunt.describe());
+            for (_, request) in std::mem::take(&mut state.requests) {
+                request.waiter.fill(Err(denied.clone()));
+            }
+            state.denied = Some((state.hunts, denied));
             self.stop_hunting(state);
-            self.fail_requests(state);
             self.changed.notify_all();
             return;
         }
@@ -184,15 +180,6 @@ impl Inner {
         state.generation += 1;
         state.hunt.running = false;
         state.hunt.pending.clear();
-    }
-
-    /// Requests wait for a login that cannot succeed.
-    fn fail_requests(&self, state: &mut State) {
-        let Some(denied) = &state.denied else { return };
-        let (kind, text) = (denied.kind(), denied.to_string());
-        for (_, request) in std::mem::take(&mut state.requests) {
-            request.waiter.fill(Err(Error::new(kind, text.clone())));
-        }
     }
 
     /// The login of a connection has succeeded: it is the session from now on.
