@@ -14,7 +14,7 @@ use super::vstart::Vstart;
 /// Enough for anything that is to succeed, on a machine that is busy.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// For calls that are to run out of time.
-pub(crate) const SHORT: Duration = Duration::from_millis(1500);
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// How much later than its deadline a call may return, on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(10);
 
