@@ -290,6 +290,7 @@ impl MonClient {
     fn want(&self, f: impl FnOnce(&mut Subs) -> bool) -> Result<()> {
         self.0.messenger.check_fork()?;
         let mut state = self.0.lock();
+        state.check()?;
         if f(&mut state.subs)
             && let Some(active) = &state.active
         {

@@ -42,7 +42,7 @@ struct State {
     /// The epochs of the monmap and of the map of the managers that came last.
     monmap: Epoch,
     mgrmap: Epoch,
-    closed: Option<(ErrorKind, String)>,
+    closed: Option<(ErrorKind, &'static str)>,
 }
 
 impl MapEvents {
@@ -54,8 +54,8 @@ impl MapEvents {
             if let Some(event) = state.events.pop_front() {
                 return Ok(event);
             }
-            if let Some((kind, text)) = &state.closed {
-                return Err(Error::new(*kind, text.clone()));
+            if let Some((kind, text)) = state.closed {
+                return Err(Error::new(kind, text));
             }
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
@@ -89,18 +89,22 @@ impl State {
 
 /// The subscribers.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(Vec<Weak<Queue>>);
+pub(super) struct Watchers {
+    queues: Vec<Weak<Queue>>,
+    closed: Option<(ErrorKind, &'static str)>,
+}
 
 impl Watchers {
     pub(super) fn add(&mut self) -> MapEvents {
-        let queue = Arc::new(Queue::default());
-        self.0.retain(|w| w.strong_count() > 0);
-        self.0.push(Arc::downgrade(&queue));
+        let state = State { closed: self.closed, ..State::default() };
+        let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
+        self.queues.retain(|w| w.strong_count() > 0);
+        self.queues.push(Arc::downgrade(&queue));
         MapEvents(queue)
     }
 
     pub(super) fn tell(&self, event: &MapEvent) {
-        for queue in self.0.iter().filter_map(Weak::upgrade) {
+        for queue in self.queues.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
             if !state.is_new(event) {
                 continue;
@@ -115,10 +119,11 @@ impl Watchers {
     }
 
     /// Nothing more will come.
-    pub(super) fn close(&self, kind: ErrorKind, text: &str) {
-        for queue in self.0.iter().filter_map(Weak::upgrade) {
+    pub(super) fn close(&mut self, kind: ErrorKind, text: &'static str) {
+        self.closed.get_or_insert((kind, text));
+        for queue in self.queues.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
-            state.closed.get_or_insert_with(|| (kind, text.to_owned()));
+            state.closed.get_or_insert((kind, text));
             queue.changed.notify_all();
         }
     }
