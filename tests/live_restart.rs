@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use ceph_msgr::mon::{MapEvent, MapEvents};
 use ceph_msgr::{Cluster, Command};
+use log::LevelFilter;
 
 use common::live::{connect, long, mon_json, osd_flag};
 use common::logs;
@@ -71,7 +72,7 @@ fn change_maps(cluster: &Cluster, round: u32) {
 
 #[test]
 fn handle_and_subscriptions_survive_the_only_monitor() {
-    logs::capture();
+    logs::capture(LevelFilter::Debug);
     let Some(vstart) = Vstart::builder().start() else { return };
     let cluster = connect(&vstart);
     let mon = cluster.mon().peer().expect("a session").to_string();

@@ -15,12 +15,12 @@ struct Capture(Mutex<Vec<Line>>);
 
 static CAPTURE: Capture = Capture(Mutex::new(Vec::new()));
 
-/// Keeps all that is logged from now on, at all levels.
-pub(crate) fn capture() {
+/// Keeps what is logged from now on, down to that level.
+pub(crate) fn capture(level: LevelFilter) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&CAPTURE).expect("the only logger of this test");
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(level);
     });
 }
 
