@@ -71,11 +71,11 @@ impl Error {
         Self(Box::new(Inner { kind, text: text.into(), errno: None, output: None, source: None }))
     }
 
-    /// The error of a command: `errno` as Ceph gave it, positive.
-    pub fn command(what: &str, errno: i32, output: CommandOutput) -> Self {
+    /// The error of a command, called by its prefix: `errno` as Ceph gave it, positive.
+    pub fn command(prefix: &str, errno: i32, output: CommandOutput) -> Self {
         let text = match output.outs.trim_end() {
-            "" => format!("{what}: {}", std::io::Error::from_raw_os_error(errno)),
-            outs => format!("{what}: {outs} ({})", std::io::Error::from_raw_os_error(errno)),
+            "" => format!("{prefix}: {}", std::io::Error::from_raw_os_error(errno)),
+            outs => format!("{prefix}: {outs} ({})", std::io::Error::from_raw_os_error(errno)),
         };
         let mut e = Self::new(ErrorKind::Command, text).with_errno(errno);
         e.0.output = Some(output);

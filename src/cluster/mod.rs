@@ -204,15 +204,14 @@ impl Cluster {
         message: &dyn Fn(Fsid, Vec<String>) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
-        let json = cmd.to_json();
-        let msg = message(self.mon().fsid(deadline)?, vec![json.clone()])
+        let msg = message(self.mon().fsid(deadline)?, vec![cmd.to_json()])
             .with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
             let session = self.session(target, &place)?;
             let error = match session.request(msg.clone(), deadline) {
-                Ok(reply) => return command_output(&json, &reply),
+                Ok(reply) => return command_output(cmd.prefix(), &reply),
                 Err(e) => e,
             };
             self.inner.forget(target, &session);
@@ -321,7 +320,7 @@ fn tell(fsid: Fsid, cmd: Vec<String>) -> Message {
 }
 
 /// What the reply of a manager or a daemon says, as output or as the error of the command.
-fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput> {
+fn command_output(prefix: &str, reply: &Message) -> Result<CommandOutput> {
     let bad = |e: DecodeError| {
         Error::new(ErrorKind::Protocol, format!("the reply to a command: {e}")).with_source(e)
     };
@@ -335,6 +334,6 @@ fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput> {
     let output = CommandOutput { outs, outbl: reply.data.clone() };
     match r {
         0.. => Ok(output),
-        errno => Err(Error::command(cmd, errno.saturating_neg(), output)),
+        errno => Err(Error::command(prefix, errno.saturating_neg(), output)),
     }
 }
