@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::dispatch::may_block;
+use super::dispatch::{in_callback, may_block};
 use super::messenger::{Inner, wall};
 use super::sock::Sock;
 use super::{Deadline, Dispatcher, Wake, worker};
@@ -202,6 +202,11 @@ impl Connection {
         }
     }
 
+    /// The same without a wait, for who holds a lock: the queue may grow over its limit.
+    pub(crate) fn send_now(&self, msg: Message) -> Result<MsgId> {
+        in_callback(|| self.send(msg))
+    }
+
     /// Sends a message if the out queue has room for it, and hands it back if not.
     pub fn try_send(&self, msg: Message) -> std::result::Result<MsgId, Box<NotSent>> {
         if let Err(error) = self.shared.messenger.check_fork().and_then(|()| check_lengths(&msg)) {
@@ -307,7 +312,8 @@ fn is_full(out: &Out) -> bool {
     out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
 }
 
-fn check_lengths(msg: &Message) -> Result<()> {
+/// Refuses a message with a segment that no peer would take.
+pub(crate) fn check_lengths(msg: &Message) -> Result<()> {
     for (segment, len, max) in [
         ("front", msg.front.len(), limits::MSG_MAX_FRONT_LEN),
         ("middle", msg.middle.len(), limits::MSG_MAX_MIDDLE_LEN),
