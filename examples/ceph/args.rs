@@ -12,9 +12,10 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 /// `--size=3`, `--size 3` or `size=3`. A single word that begins with `{` is the JSON that is sent.
 /// `tell osd.N`, `tell osd.*`, `tell mgr` and `tell mgr.NAME` in front send it to that daemon.
 ///
-/// Options of ceph.conf can be given in front of the words, as --OPTION=VALUE.
+/// Options of ceph.conf can be given in front of the words, as --OPTION=VALUE or --no-OPTION.
 #[derive(Debug, Parser)]
 #[command(name = "ceph", version, args_override_self = true)]
+#[command(override_usage = "ceph [OPTIONS] WORDS...")]
 pub(crate) struct Options {
     /// The configuration file, or several between commas: the first that can be opened
     #[arg(short, long)]
@@ -186,7 +187,9 @@ fn split(args: impl IntoIterator<Item = String>) -> Split {
                     split.known.extend(args.next());
                 }
             }
-            None if arg.starts_with("--") && value && split.words.is_empty() => {
+            None if split.words.is_empty()
+                && ((value && arg.starts_with("--")) || arg.starts_with("--no-")) =>
+            {
                 split.settings.push(arg);
             }
             None => split.words.push(arg),

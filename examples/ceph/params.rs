@@ -238,7 +238,7 @@ fn parse_int(text: &str) -> Option<i128> {
     };
     let n = match digits.get(..2).and_then(radix) {
         Some((_, radix)) => i128::from_str_radix(&digits[2..], radix).ok()?,
-        None if digits.starts_with('0') && digits.trim_matches('0') != "" => return None,
+        None if digits.starts_with('0') && !digits.trim_matches('0').is_empty() => return None,
         None => digits.parse().ok()?,
     };
     Some(if negative { -n } else { n })
