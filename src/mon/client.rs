@@ -323,15 +323,18 @@ impl MonClient {
         self.0.messenger.check_fork()?;
         crate::net::check_may_block()?;
         let mut state = self.0.lock();
+        let mut waited = false;
         loop {
             state.check()?;
             if let Some(value) = ready(&state) {
                 return Ok(value);
             }
-            self.0.start_hunting(&mut state);
-            if let Some(denied) = state.denied.take() {
+            // Before another hunt, which forgets it. That of an older one is not for this call.
+            if let Some(denied) = state.denied.take().filter(|_| waited) {
                 return Err(denied);
             }
+            self.0.start_hunting(&mut state);
+            waited = true;
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
             if !in_time {
