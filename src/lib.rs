@@ -51,8 +51,11 @@ pub mod crc32c;
 pub mod crypto;
 pub mod denc;
 pub mod error;
+#[cfg(test)]
+mod hex;
 pub mod ini;
 pub mod limits;
+pub mod mds;
 pub mod messages;
 pub mod mon;
 pub mod msgr;

@@ -102,7 +102,9 @@ fn a_stopped_monitor_takes_no_more_time_than_each_call_has() {
             assert_timed_out(&e, &["mon.0", "OPEN"]);
         }
     });
-    let e = fails_within(SHORT, || short.mon().subscribe("osdmap", 1, false).and_then(|()| short.osdmap()));
+    let e = fails_within(SHORT, || {
+        short.mon().subscribe("osdmap", 1, false).and_then(|()| short.osdmap())
+    });
     assert_timed_out(&e, &["mon.0", "OPEN"]);
     drop(stopped);
     cluster.mon_command(&"status".into()).expect("the same handle");

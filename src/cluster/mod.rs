@@ -64,6 +64,9 @@ impl Drop for Inner {
     }
 }
 
+/// Commands are encoded the same way for every peer.
+const ALL: Features = Features::SUPPORTED;
+
 /// A daemon that takes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Target {
@@ -102,12 +105,7 @@ impl Cluster {
         Self::builder().connect()
     }
 
-    fn new(
-        messenger: Messenger,
-        auth: Arc<AuthClient>,
-        mon: MonClient,
-        timeout: Duration,
-    ) -> Self {
+    fn new(messenger: Messenger, auth: Arc<AuthClient>, mon: MonClient, timeout: Duration) -> Self {
         let inner = Inner { messenger, auth, mon, sessions: Mutex::default() };
         Self { inner: Arc::new(inner), timeout }
     }
@@ -170,19 +168,22 @@ impl Cluster {
 
     /// Carries out a command of the active manager, such as `pg dump` or `osd df`.
     pub fn mgr_command(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &|fsid, cmd| {
-            MMgrCommand { fsid, cmd }.to_message(Features::SUPPORTED)
-        })
+        let map = self.mon().active_mgr(self.deadline())?;
+        let message = match map.active_mgr_features.has(Features::SERVER_OCTOPUS) {
+            true => mgr_command,
+            false => old_mgr_command,
+        };
+        self.daemon_command(Target::Mgr, cmd, message)
     }
 
     /// Carries out a command about the active manager itself, as `ceph tell mgr` does.
     pub fn mgr_tell(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &tell)
+        self.daemon_command(Target::Mgr, cmd, tell)
     }
 
     /// Carries out a command of an OSD, as `ceph tell osd.N` does.
     pub fn osd_command(&self, osd: i32, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Osd(osd), cmd, &tell)
+        self.daemon_command(Target::Osd(osd), cmd, tell)
     }
 
     /// For a Ctrl-C handler: ends the calls of all clones.
@@ -201,11 +202,11 @@ impl Cluster {
         &self,
         target: Target,
         cmd: &Command,
-        message: &dyn Fn(Fsid, Vec<String>) -> Message,
+        message: fn(Fsid, &str) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
-        let msg = message(self.mon().fsid(deadline)?, vec![cmd.to_json()])
-            .with_data(cmd.input_bytes());
+        let json = cmd.to_json();
+        let msg = message(self.mon().fsid(deadline)?, &json).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
@@ -267,7 +268,8 @@ impl Cluster {
     /// daemon has moved.
     fn session(&self, target: Target, place: &Place) -> Result<Arc<Session>> {
         let addr = place.addrs.legacy().ok_or_else(|| {
-            let text = format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
+            let text =
+                format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
             Error::new(ErrorKind::Protocol, text)
         })?;
         let mut sessions = self.inner.lock();
@@ -315,8 +317,19 @@ impl Inner {
     }
 }
 
-fn tell(fsid: Fsid, cmd: Vec<String>) -> Message {
-    MCommand { fsid, cmd }.to_message(Features::SUPPORTED)
+/// A command that the manager serves for the cluster.
+fn mgr_command(_: Fsid, json: &str) -> Message {
+    MMgrCommand::new(json).to_message(ALL)
+}
+
+/// The same for a manager before Octopus.
+fn old_mgr_command(_: Fsid, json: &str) -> Message {
+    MCommand::new(Fsid::default(), json).to_message(ALL)
+}
+
+/// `ceph tell`: the cluster's id is what tells it from an ordinary command.
+fn tell(fsid: Fsid, json: &str) -> Message {
+    MCommand::new(fsid, json).to_message(ALL)
 }
 
 /// What the reply of a manager or a daemon says, as output or as the error of the command.

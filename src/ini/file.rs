@@ -60,8 +60,9 @@ pub(crate) fn read_text(file: File, path: &Path) -> Result<Zeroizing<String>, Fi
         return Err(too_long());
     }
     String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|e| {
-        let bytes = Zeroizing::new(e.as_bytes().to_vec());
-        let good = bytes.get(..e.utf8_error().valid_up_to()).unwrap_or_default();
+        let good_len = e.utf8_error().valid_up_to();
+        let bytes = Zeroizing::new(e.into_bytes());
+        let good = bytes.get(..good_len).unwrap_or_default();
         let error = IniError { line: 1 + line_ends(good), kind: IniErrorKind::NotUtf8 };
         FileError::Syntax { path: path.to_owned(), error }
     })

@@ -17,6 +17,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -133,16 +134,16 @@ pub fn normalize_key(key: &str) -> String {
 struct Parser<'a> {
     text: &'a str,
     pos: usize,
-    /// Up to here there are only blanks and no comment behind them; without it a long run of
-    /// blanks would be looked through again for each of them.
-    blank_until: usize,
+    /// Blanks with no comment behind them; without it a long run of blanks would be looked
+    /// through again for each of them.
+    plain_blanks: Range<usize>,
     /// A place and its line, from which the next line is counted.
     line_mark: (usize, u32),
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, pos: 0, blank_until: 0, line_mark: (0, 1) }
+        Self { text, pos: 0, plain_blanks: 0..0, line_mark: (0, 1) }
     }
 
     fn conf_file(mut self) -> Result<Ini, IniError> {
@@ -247,29 +248,31 @@ impl<'a> Parser<'a> {
     }
 
     fn key_word(&mut self) -> bool {
-        let start = self.pos;
+        let mut found = false;
         loop {
             let before = self.pos;
             self.skip();
             if matches!(self.peek(), Some('=' | '[' | ' ')) {
                 self.pos = before;
-                break;
+                return found;
             }
             if self.text_char().is_none() {
-                break;
+                return found;
             }
+            found = true;
         }
-        self.pos > start
     }
 
     fn key_blanks(&mut self) -> bool {
-        let start = self.pos;
-        self.skip();
-        while self.peek().is_some_and(is_blank) {
-            self.pos += 1;
+        let mut found = false;
+        loop {
             self.skip();
+            if !self.peek().is_some_and(is_blank) {
+                return found;
+            }
+            self.pos += 1;
+            found = true;
         }
-        self.pos > start
     }
 
     fn quoted_value(&mut self, quote: char) -> Result<Zeroizing<String>, IniError> {
@@ -369,12 +372,12 @@ impl<'a> Parser<'a> {
 
     fn skip_comment(&mut self) -> bool {
         let start = self.pos;
-        if start < self.blank_until {
+        if self.plain_blanks.contains(&start) {
             return false;
         }
         self.eat_blanks();
         if !self.eat('#') && !self.eat(';') {
-            self.blank_until = self.pos;
+            self.plain_blanks = start..self.pos;
             self.pos = start;
             return false;
         }

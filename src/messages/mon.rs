@@ -32,7 +32,8 @@ impl fmt::Display for MMonMap {
     }
 }
 
-/// No body: asks for the monmap (`MMonGetMap.h`). Answered before authentication too.
+/// No body: asks for the monmap (`MMonGetMap.h`). On messenger v1 a monitor of 16.2.15 leaves it
+/// unanswered before authentication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MMonGetMap;
 

@@ -1,3 +1,4 @@
+use super::mds::{MClientSession, SessionOp};
 use super::mon::*;
 use super::*;
 use crate::types::{Fsid, Seq, Tid};
@@ -79,4 +80,34 @@ fn names_of_types() {
     assert_eq!(types::name(types::CEPH_MSG_OSD_OP), Some("osd_op"));
     assert_eq!(types::name(0x709), Some("mgr_command"));
     assert_eq!(types::name(3), None);
+}
+
+#[test]
+fn a_session_is_opened_with_metadata_and_closed_without() {
+    let mut open = MClientSession::new(SessionOp::REQUEST_OPEN, 0);
+    open.metadata.insert("hostname".into(), "h".into());
+    open.supported_features = vec![0xff, 0x3f];
+    let msg = open.to_message(Features::ALL);
+    assert_eq!((msg.header.version, msg.header.compat_version), (5, 1));
+    // The head, the metadata, the features, no metrics, no flags.
+    let tail = b"\x01\0\0\0\x08\0\0\0hostname\x01\0\0\0h\x02\0\0\0\xff\x3f\
+        \x01\x01\x04\0\0\0\0\0\0\0\0\0\0\0";
+    assert_eq!((&msg.front[..28], &msg.front[28..]), (&[0; 28][..], &tail[..]));
+    assert_eq!(MClientSession::from_message(&msg), Ok(open.clone()));
+    // 16.2.15 writes version 4, which ends before the flags; reef and later go on to 7.
+    for (version, len) in [(4, msg.front.len() - 4), (7, msg.front.len())] {
+        let mut front = msg.front[..len].to_vec();
+        front.extend(b"cap_auths");
+        let other = Message::new(22, front).with_version(version, 1);
+        assert_eq!(MClientSession::from_message(&other), Ok(open.clone()), "version {version}");
+    }
+    let close = MClientSession::new(SessionOp::REQUEST_CLOSE, 3).to_message(Features::ALL);
+    assert_eq!((close.header.version, close.front.len()), (1, 28));
+}
+
+#[test]
+fn a_ping_is_answered_with_text() {
+    let reply = Message::new(types::CEPH_MSG_PING, &b"\x02\0\0\0{}"[..]);
+    assert_eq!(MPing::from_message(&reply), Ok(MPing { result: Some("{}".into()) }));
+    assert!(MPing::default().to_message(Features::ALL).is_empty());
 }

@@ -12,13 +12,13 @@ use super::hunt::Hunt;
 use super::subs::Subs;
 use super::{MgrMap, MonMap};
 use crate::auth::{AuthClient, AuthClientHandler};
+use crate::denc::Decode;
 use crate::error::{CommandOutput, Error, ErrorKind, Result};
 use crate::messages::Body;
 use crate::messages::mon::{MMonCommand, MMonGetVersion, MMonGetVersionReply, MMonSubscribe};
 use crate::msgr::v1::Peer;
 use crate::msgr::{Backoff, Message};
 use crate::net::{Connection, Deadline, Messenger, Timer, Waiter, check_lengths};
-use crate::denc::Decode;
 use crate::osd::OSDMap;
 use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
 
@@ -413,4 +413,3 @@ impl State {
 pub(super) fn until(at: Instant) -> Duration {
     at.saturating_duration_since(Timer::now())
 }
-

@@ -90,13 +90,22 @@ impl Inner {
         let epoch = state.monmap_epoch();
         let hunting = !state.is_active(con);
         let handler = if hunting {
-            state.hunt.pending.get_mut(&con.id()).and_then(|Pending { handler, .. }| handler.as_mut())
+            state
+                .hunt
+                .pending
+                .get_mut(&con.id())
+                .and_then(|Pending { handler, .. }| handler.as_mut())
         } else {
             state.active.as_mut().map(|a| &mut a.handler)
         };
         let Some(handler) = handler else { return Ok(()) };
-        match handler.handle_reply(reply.protocol, reply.result, reply.global_id, &reply.result_bl, now)
-        {
+        match handler.handle_reply(
+            reply.protocol,
+            reply.result,
+            reply.global_id,
+            &reply.result_bl,
+            now,
+        ) {
             Ok(Progress::Send(request)) => {
                 let _ = con.send_now(auth_message(request, epoch));
             }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::client::{Active, Inner, MonClient, State, until};
 use super::dispatcher::MonDispatcher;
+use crate::auth::AuthRequest;
 use crate::auth::{AuthClientHandler, AuthError};
 use crate::error::{Error, ErrorKind};
-use crate::auth::AuthRequest;
-use crate::messages::{Body, PaxosHeader};
 use crate::messages::auth::MAuth;
+use crate::messages::{Body, PaxosHeader};
 use crate::msgr::Message;
 use crate::msgr::v1::Peer;
 use crate::msgr::{Fault, Policy};
@@ -184,7 +184,8 @@ impl Inner {
 
     /// The login of a connection has succeeded: it is the session from now on.
     pub(super) fn finish_hunting(self: &Arc<Self>, state: &mut State, con: &Connection) {
-        let Some(Pending { con, handler: Some(mut handler) }) = state.hunt.pending.remove(&con.id())
+        let Some(Pending { con, handler: Some(mut handler) }) =
+            state.hunt.pending.remove(&con.id())
         else {
             return;
         };

@@ -26,3 +26,6 @@ fn targets(map: &MonMap) -> Vec<MonTarget> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ impl MonInfo {
     /// first, compared as the bytes of the C struct, and the name.
     fn legacy_rank_key(&self) -> (Vec<u8>, &str) {
         let addrs = &self.public_addrs;
-        let addr = addrs.legacy().or(addrs.0.first().copied()).unwrap_or(EntityAddr::NONE);
+        let addr = addrs.legacy().or_else(|| addrs.0.first().copied()).unwrap_or(EntityAddr::NONE);
         // Type, nonce, length and sockaddr. The length does not disturb the order: a longer
         // address is of a higher family.
         (addr.to_bytes(Features::ALL).split_off(7), &self.name)
@@ -207,9 +207,7 @@ impl MonMap {
 
     /// The rank of the monitor that listens at that address.
     pub fn rank_of_addr(&self, addr: &EntityAddr) -> Option<usize> {
-        self.ranks
-            .iter()
-            .position(|n| self.mon(n).is_some_and(|m| m.public_addrs.0.contains(addr)))
+        self.ranks.iter().position(|n| self.mon(n).is_some_and(|m| m.public_addrs.0.contains(addr)))
     }
 
     /// Adds a monitor, or replaces the one of that name, and ranks all anew.
@@ -331,10 +329,9 @@ impl Encode for MonMap {
 impl Decode for MonMap {
     const MIN: usize = 2 + 16 + 4 + 4 + 8 + 8;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.what("MonMap");
         let mut map = Self::default();
         match r.peek_u8()? {
-            0 => return Err(r.error(DecodeErrorKind::TooOld(0))),
+            0 => return Err(r.what("MonMap").error(DecodeErrorKind::TooOld(0))),
             v @ 1..3 => {
                 r.u16()?;
                 map.decode_body(r, v)?;

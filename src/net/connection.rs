@@ -93,7 +93,7 @@ pub struct Counters {
     pub opened: u64,
     /// Times the connection broke.
     pub faults: u64,
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or for the peer's acknowledgement.
     pub queued_bytes: usize,
     /// Where it is in its life.
     pub state: ConState,
@@ -117,7 +117,15 @@ impl Connection {
         dispatcher: Arc<dyn Dispatcher>,
     ) -> Result<Self> {
         let (rx, tx) = v1::connection(peer, &messenger.local);
-        let out = Out { tx, sock: None, fault: None, closing: false, ended: None, step: "TCP connection", waiters: 0 };
+        let out = Out {
+            tx,
+            sock: None,
+            fault: None,
+            closing: false,
+            ended: None,
+            step: "TCP connection",
+            waiters: 0,
+        };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
         let shared = Arc::new(Shared {
             id,

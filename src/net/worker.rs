@@ -213,17 +213,17 @@ impl Worker {
             Event::Connected(features) => {
                 self.deadline = None;
                 self.asked = Instant::now();
-                self.backoff.reset();
                 self.shared.counters.opened.fetch_add(1, Relaxed);
                 log::info!("{}: session open, features {features}", self.shared.peer);
                 self.callback(|con| con.shared().dispatcher.connected(con));
             }
             Event::Message(msg) => {
+                self.backoff.reset();
                 self.shared.counters.received.fetch_add(1, Relaxed);
                 self.callback(|con| con.shared().dispatcher.dispatch(con, msg));
             }
             Event::RemoteReset => self.callback(|con| con.shared().dispatcher.remote_reset(con)),
-            Event::Acked(_) | Event::KeepaliveAck(_) => {}
+            Event::Acked(_) | Event::KeepaliveAck(_) => self.backoff.reset(),
         }
     }
 
@@ -289,6 +289,7 @@ impl Worker {
             (state, con_fault(&mut self.rx, &mut out.tx, &fault, &cx))
         };
         self.delay = match consequence {
+            Consequence::Redial => self.backoff.broken(),
             Consequence::Backoff => self.backoff.failed(),
             _ => Duration::ZERO,
         };

@@ -104,9 +104,8 @@ fn by_id<T>(list: &[T], osd: i32) -> Option<&T> {
 impl Decode for OSDMap {
     const MIN: usize = 12;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.what("OSDMap");
         match r.peek_u8()? {
-            v @ 0..7 => return Err(r.error(DecodeErrorKind::TooOld(v))),
+            v @ 0..7 => Err(r.what("OSDMap").error(DecodeErrorKind::TooOld(v))),
             _ => decode_checked(r),
         }
     }
@@ -123,9 +122,10 @@ fn decode_checked(r: &mut Reader<'_>) -> Result<OSDMap, DecodeError> {
         Ok((map, if v >= 8 { Some((at, r.u32()?)) } else { None }))
     })?;
     if let Some((at, crc)) = crc {
-        let bytes = whole.bytes(r.position() - start)?;
-        let (before, after) = bytes.split_at(at);
-        if ceph_crc32c(ceph_crc32c(u32::MAX, before), &after[4..]) != crc {
+        let before = whole.bytes(at)?;
+        whole.u32()?;
+        let after = whole.bytes(r.position() - whole.position())?;
+        if ceph_crc32c(ceph_crc32c(u32::MAX, before), after) != crc {
             return Err(whole.what("OSDMap crc").error(DecodeErrorKind::BadValue(crc.into())));
         }
     }

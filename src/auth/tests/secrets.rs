@@ -7,9 +7,9 @@ use super::login::{client_of, talk};
 use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
-use crate::crypto::tests::to_hex;
 use crate::crypto::{CryptoKey, KeyType};
 use crate::denc::{Encode, Reader};
+use crate::hex::to_hex;
 use crate::types::{Features, UTime};
 
 /// The ways in which eight bytes of a secret can be printed. Eight are enough to be no accident,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
-use crate::crypto::tests::{ENTITY_KEY, aes_key, aes256k, hex, session_key, to_hex};
+use crate::crypto::tests::{ENTITY_KEY, aes_key, aes256k, session_key};
 use crate::crypto::{CryptoError, CryptoKey, Usage};
 use crate::denc::{Decode, Encode, Reader};
+use crate::hex::{hex, to_hex};
 use crate::types::{Features, GlobalId, UTime};
 
 /// Authorizer of an OSD, part a.

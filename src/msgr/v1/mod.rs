@@ -31,6 +31,7 @@ pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
 use sign::Signer;
+pub use wire::ConnectReply;
 pub use write::MsgId;
 
 /// Whom a connection dials, and what the session promises.
@@ -170,7 +171,8 @@ impl Tx {
         self.features
     }
 
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or, on a lossless session, for the peer's
+    /// acknowledgement.
     pub fn queued_bytes(&self) -> usize {
         self.session.queued_bytes
     }

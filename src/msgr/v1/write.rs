@@ -15,12 +15,15 @@ const COALESCE: usize = 128 << 10;
 pub struct MsgId(u64);
 
 impl Tx {
-    /// Queues a message (`ceph_con_send`). A session in standby wakes.
+    /// Queues a message (`ceph_con_send`). A session in standby wakes; a closed connection drops
+    /// it.
     pub fn send(&mut self, msg: Message) -> MsgId {
         let id = self.next_id;
         self.next_id += 1;
-        self.session.push(Queued { id, msg });
-        self.clear_standby();
+        if self.state != ConState::Closed {
+            self.session.push(Queued { id, msg });
+            self.clear_standby();
+        }
         MsgId(id)
     }
 
@@ -102,9 +105,9 @@ impl Tx {
             footer.flags |= super::wire::footer_flag::SIGNED;
         }
         log::trace!(
-            "{}: > msg type {} seq {} tid {} ({}+{}+{})",
+            "{}: > {} seq {} tid {} ({}+{}+{})",
             self.peer,
-            header.header.msg_type,
+            header.header.type_name(),
             header.header.seq,
             header.header.tid,
             front.len(),

@@ -14,11 +14,21 @@ pub(super) const FEATURES: u8 = 12;
 pub(super) const SEQ: u8 = 13;
 pub(super) const CHALLENGE: u8 = 16;
 
-/// CRC-32C without inversions, bit by bit.
+/// Registers of CRC-32C after each byte, from the polynomial.
+const CRC_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 8 * 256 {
+        let crc = if i % 8 == 0 { i as u32 / 8 } else { table[i / 8] };
+        table[i / 8] = (crc >> 1) ^ (0x82f6_3b78 * (crc & 1));
+        i += 1;
+    }
+    table
+};
+
+/// CRC-32C without inversions.
 pub(super) fn crc(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
-    })
+    bytes.iter().fold(0, |crc, b| (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ b)])
 }
 
 /// An address as the hello has it.

@@ -2,14 +2,10 @@
 
 use super::acceptor::*;
 use super::*;
+use crate::hex::hex;
 
 const HELLO: usize = 145;
 const CONNECT: usize = 33;
-
-fn hex(s: &str) -> Vec<u8> {
-    let s: String = s.split_whitespace().collect();
-    crate::crypto::tests::hex(&s)
-}
 
 fn dialled() -> Con {
     Scenario::lossless().until(ConState::V1Banner)
@@ -49,7 +45,7 @@ fn protocol_versions_by_type_of_peer() {
     }
 }
 
-/// The seed's rules, for every number of bytes of our hello that the transport has taken and
+/// The order of the hellos and the connect message, for every number of bytes of our hello that the transport has taken and
 /// every number of bytes of the peer's that are there already.
 #[test]
 fn nothing_but_the_hello_goes_out_before_the_peers_is_accepted() {
@@ -86,7 +82,7 @@ fn nothing_but_the_hello_goes_out_before_the_peers_is_accepted() {
     }
 }
 
-/// The race for which the kernel took the reset out of the builder again: the peer's hello is
+/// The race for which the kernel took the reset out of the builder: the peer's hello is
 /// there while our own is half written.
 #[test]
 fn a_hello_processed_while_ours_is_half_written_is_refused_and_cuts_nothing() {
@@ -139,12 +135,12 @@ fn a_reply_behind_a_reply_that_asks_again_is_a_fault() {
         let mut con = Scenario::lossless().connect();
         let both = [Reply::new(tag).bytes(), Reply::new(READY).bytes()].concat();
         assert_eq!(con.receive(&both), Err(Fault::ReplyBeforeRequest), "tag {tag}");
-        assert_eq!(con.pipe.output, []);
+        assert_eq!(con.pipe.output, b"");
     }
     let mut con = Scenario::lossless().cephx().connect();
     let challenge = Reply::challenge(&aes_key(), 1).bytes();
     assert_eq!(con.receive(&[&challenge[..], &[READY]].concat()), Err(Fault::ReplyBeforeRequest));
-    assert_eq!(con.pipe.output, []);
+    assert_eq!(con.pipe.output, b"");
 }
 
 #[test]

@@ -102,10 +102,11 @@ fn a_keepalive_that_is_due_keeps_a_session_from_standby_and_wakes_it() {
     assert_eq!(con.state(), ConState::Preopen);
     // The peer's question dies with the socket that it came on.
     let mut con = Scenario::lossless().open();
-    con.pipe.budget = 0;
-    con.receive(&stamp(14, 7, 8)).unwrap();
+    con.pipe.feed(&stamp(14, 7, 8));
+    con.try_read().unwrap();
+    assert!(con.tx.wants_write());
     con.fault(&Fault::PeerClosed);
     con.dial_to_connect();
     con.receive(&Reply::new(READY).connect_seq(3).bytes()).unwrap();
-    assert_eq!(con.pipe.output, []);
+    assert_eq!(con.pipe.output, b"");
 }

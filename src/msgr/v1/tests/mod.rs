@@ -3,8 +3,10 @@
 
 mod acceptor;
 mod connect_tags;
+mod fault;
 mod handshake;
 mod keepalive;
+mod lossless;
 mod messages;
 mod revoke;
 mod seq;
@@ -249,7 +251,7 @@ fn msg(n: u8) -> Message {
 }
 
 /// Builds a connection and takes it to a state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Scenario {
     peer_type: EntityType,
     policy: Policy,

@@ -143,8 +143,11 @@ fn a_reconnect_with_seq_sends_the_rest_and_only_that() {
     for in_seq in 0..=4 {
         let mut con = Scenario::lossless().open();
         con.send_each(1..=4);
-        con.receive(&peer_sends([1, 2])).unwrap();
-        con.received();
+        con.run().unwrap();
+        // Taken, but the socket was gone before the ack could go out.
+        con.pipe.feed(&peer_sends([1, 2]));
+        con.try_read().unwrap();
+        assert!(con.tx.session.ack_due());
         con.fault(&Fault::PeerClosed);
         con.send(5);
         con.dial_to_connect();
@@ -156,7 +159,7 @@ fn a_reconnect_with_seq_sends_the_rest_and_only_that() {
         assert_eq!(frames.len() as u64, 5 - in_seq, "no ack of what our SEQ has told");
         assert_eq!(con.tx.progress(), (Seq(5), Seq(in_seq)));
         // What comes next is the next.
-        con.take_events();
+        assert_eq!(con.received(), [1, 2]);
         con.receive(&peer_sends([3])).unwrap();
         assert_eq!(con.received(), [3]);
     }
