@@ -108,7 +108,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Ceph's errno, positive, where the cluster gave one.
+    /// Ceph's errno, positive, where the cluster gave one or librados would.
     pub fn errno(&self) -> Option<i32> {
         self.0.errno
     }
@@ -118,7 +118,7 @@ impl Error {
         self.0.output.as_ref()
     }
 
-    /// The fault of the connection that caused it, where one did.
+    /// The error that caused it, if it is of that type: the fault of a connection, say.
     pub fn fault<F: StdError + 'static>(&self) -> Option<&F> {
         self.0.source.as_ref()?.downcast_ref()
     }
@@ -147,7 +147,9 @@ impl fmt::Debug for Error {
 }
 
 impl StdError for Error {
+    /// What is behind the cause, whose own words are in the text already: who prints the whole
+    /// chain reads nothing twice.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|e| e.as_ref() as _)
+        self.0.source.as_ref()?.source()
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use session::Session;
 
 pub use builder::ClusterBuilder;
@@ -205,8 +206,7 @@ impl Cluster {
         message: fn(Fsid, &str) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
-        let json = cmd.to_json();
-        let msg = message(self.mon().fsid(deadline)?, &json).with_data(cmd.input_bytes());
+        let msg = message(self.mon().fsid(deadline)?, &cmd.to_json()).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
@@ -255,8 +255,14 @@ impl Cluster {
                 let map = self.mon().osdmap(deadline)?;
                 let addrs = map.addrs(osd).filter(|_| map.is_up(osd)).cloned();
                 let Some(addrs) = addrs else {
-                    let what = if map.exists(osd) { "is down" } else { "does not exist" };
-                    return Err(Error::new(ErrorKind::NotFound, format!("osd.{osd} {what}")));
+                    // The numbers that librados has for these.
+                    let (what, errno) = if map.exists(osd) {
+                        ("is down", Errno::NXIO)
+                    } else {
+                        ("does not exist", Errno::NOENT)
+                    };
+                    let error = Error::new(ErrorKind::NotFound, format!("osd.{osd} {what}"));
+                    return Err(error.with_errno(errno.raw_os_error()));
                 };
                 let name = crate::types::EntityName::new(EntityType::OSD, osd.into());
                 Ok(Place { name, addrs, epoch: map.epoch })

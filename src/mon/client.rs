@@ -148,7 +148,7 @@ impl MonClient {
 
     /// Finds a monitor and logs in; returns when there is a session.
     pub fn authenticate(&self, deadline: Deadline) -> Result<()> {
-        self.wait_for(deadline, "monitor session", |state| state.active.as_ref().map(drop_ref))
+        self.wait_for(deadline, "monitor session", |state| state.active.is_some().then_some(()))
     }
 
     /// The monitor in use, if there is a session right now. Its number is its rank, or before the
@@ -364,8 +364,6 @@ impl MonClient {
         }
     }
 }
-
-fn drop_ref(_: &Active) {}
 
 impl Inner {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,6 +8,7 @@ use super::client::{Active, Inner, MonClient, State, until};
 use super::dispatcher::MonDispatcher;
 use crate::auth::AuthRequest;
 use crate::auth::{AuthClientHandler, AuthError};
+use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::messages::auth::MAuth;
 use crate::messages::{Body, PaxosHeader};
@@ -265,9 +266,8 @@ pub(super) fn auth_message(request: AuthRequest, monmap_epoch: Epoch) -> Message
 fn shuffled(n: usize) -> Vec<usize> {
     let mut ranks: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
-        let mut random = [0; 4];
         // Without random numbers the order is the same each time, which is no harm.
-        let _ = getrandom::fill(&mut random);
+        let random = crypto::random().unwrap_or_default();
         ranks.swap(i, u32::from_ne_bytes(random) as usize % (i + 1));
     }
     ranks
