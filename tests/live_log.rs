@@ -39,11 +39,13 @@ fn a_session_can_be_read_from_its_log() {
 
         let frames = said(Level::Trace);
         for way in ["<", ">"] {
-            let seqs: Vec<u64> = frames
-                .iter()
-                .filter_map(|text| text.strip_prefix(&format!("{way} msg type ")))
-                .filter_map(|text| text.split_once(" seq ")?.1.split(' ').next()?.parse().ok())
-                .collect();
+            // `> mon_command(50) seq 4 tid 1 ...`; frames without a message have no tid.
+            let seq = |text: &&str| {
+                let text = text.strip_prefix(way)?.split_once(" seq ")?.1;
+                let (seq, _) = text.split_once(" tid ")?;
+                seq.parse().ok()
+            };
+            let seqs: Vec<u64> = frames.iter().filter_map(seq).collect();
             let all: Vec<u64> = (1..).take(seqs.len()).collect();
             assert!(!seqs.is_empty() && seqs == all, "{peer}: {way} {seqs:?}");
         }
@@ -51,11 +53,11 @@ fn a_session_can_be_read_from_its_log() {
         assert!(frames.iter().any(|text| text.starts_with("< ConnectReply {")), "{frames:?}");
     }
 
-    // A command and its answer, each way once.
-    let of_type = |n: u32| logs::count(&mon, &format!(" msg type {n} seq "));
-    let (commands, acks) = (of_type(50), of_type(51));
+    // Commands and their answers, by name.
+    let (commands, acks) =
+        (logs::count(&mon, "> mon_command(50) "), logs::count(&mon, "< mon_command_ack(51) "));
     assert!(commands > 0 && commands == acks, "{commands} commands, {acks} answers");
-    assert_eq!(logs::count(&osd, "> msg type 97 "), 1);
-    assert_eq!(logs::count(&osd, "< msg type 98 "), 1);
+    assert_eq!(logs::count(&osd, "> command(97) "), 1);
+    assert_eq!(logs::count(&osd, "< command_reply(98) "), 1);
     assert!(lines.iter().all(|line| line.level > Level::Warn), "nothing to warn of: {lines:#?}");
 }
