@@ -1,15 +1,13 @@
 //! Signs of life: who is silent is asked, and given up when nothing comes; who answers is kept.
 
-mod common;
-
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{ConState, Message, Policy};
 use ceph_msgr::net::{Connection, Messenger, Timeouts};
-use common::acceptor::*;
-use common::client::*;
 
 fn dial(messenger: &Messenger, acceptor: &Acceptor, policy: Policy) -> (Connection, Heards) {
     let (dispatcher, heards) = recorder();

@@ -1,16 +1,14 @@
 //! A lossless session over real sockets that are cut again and again: every message arrives once and
 //! in order.
 
-mod common;
-
 use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use ceph_msgr::msgr::{ConState, Message, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger};
-use common::acceptor::*;
-use common::client::*;
 
 fn dial(messenger: &Messenger, acceptor: &Acceptor) -> (Connection, Heards) {
     let (dispatcher, heards) = recorder();

@@ -1,14 +1,12 @@
 //! Commands of a real monitor, manager and OSD: large, empty and wrong ones; versions and the
 //! monitors' configuration.
 
-mod common;
-
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::mon::MapEvent;
 use ceph_msgr::{Cluster, Command};
 
-use common::live::{assert_says, builder, connect, long, mon_json, osd_flag};
-use common::vstart::Vstart;
+use crate::common::live::{assert_says, builder, connect, long, mon_json, osd_flag};
+use crate::common::vstart::Vstart;
 
 const EINVAL: i32 = 22;
 

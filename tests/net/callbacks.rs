@@ -1,16 +1,14 @@
 //! What a callback may do: it runs on the connection's own thread with no lock held, so that it may
 //! send, close and drop; what would wait for that thread is refused.
 
-mod common;
-
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{ConState, Message, Policy};
 use ceph_msgr::net::{Connection, Deadline, Dispatcher, Inbox, Messenger};
-use common::acceptor::*;
-use common::client::*;
 
 fn dial(messenger: &Messenger, acceptor: &Acceptor, dispatcher: Arc<dyn Dispatcher>) -> Connection {
     let peer = acceptor.peer(Policy::LOSSY_CLIENT);

@@ -1,15 +1,13 @@
 //! Handles: several at once, clones in threads, and their end while calls wait.
 
-mod common;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::{Cluster, Command};
 
-use common::live::{LONG, Stopped, connect, fails_within, mon_json, until};
-use common::vstart::Vstart;
+use crate::common::live::{LONG, Stopped, connect, fails_within, mon_json, until};
+use crate::common::vstart::Vstart;
 
 /// What ends by itself, and not by its deadline of a minute, has this much time.
 const AT_ONCE: Duration = Duration::from_secs(10);

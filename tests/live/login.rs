@@ -1,8 +1,6 @@
 //! What keeps a client out of a cluster, one cause at a time: each has its kind and its text, and
 //! those that time cannot mend do not wait for the deadline.
 
-mod common;
-
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -13,10 +11,10 @@ use ceph_msgr::error::ErrorKind;
 use ceph_msgr::types::UTime;
 use ceph_msgr::{Cluster, Error};
 
-use common::live::{
+use crate::common::live::{
     LONG, Peer, SHORT, assert_says, builder, closed_port, connect, fails_within, mon_json,
 };
-use common::vstart::Vstart;
+use crate::common::vstart::Vstart;
 
 /// What does not depend on the deadline, which is a minute here, has this much time.
 const AT_ONCE: Duration = Duration::from_secs(10);

@@ -1,7 +1,5 @@
 //! Three monitors, of which the one in use is lost.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -11,8 +9,8 @@ use ceph_msgr::Cluster;
 use ceph_msgr::mon::MapEvent;
 use ceph_msgr::net::{Deadline, Timeouts};
 
-use common::live::{LONG, Stopped, builder, connect, long, osd_flag, until};
-use common::vstart::Vstart;
+use crate::common::live::{LONG, Stopped, builder, connect, long, osd_flag, until};
+use crate::common::vstart::Vstart;
 
 const COMMANDS: usize = 100;
 /// So many are answered before something happens to the monitor.

@@ -1,18 +1,16 @@
 //! The out queue has a limit in bytes: at it `send` waits and `try_send` hands the message back.
 
-mod common;
-
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use bytes::Bytes;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::limits;
 use ceph_msgr::msgr::{Message, Options, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger, Timeouts};
 use ceph_msgr::types::EntityType;
-use common::acceptor::*;
-use common::client::*;
 
 const LARGE: usize = limits::MSG_MAX_DATA_LEN as usize;
 

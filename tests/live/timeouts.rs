@@ -1,17 +1,15 @@
 //! Daemons that hang, and peers that never speak: each call ends in time, and says at which step.
 
-mod common;
-
 use std::io::Write as _;
 use std::thread;
 
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::{Cluster, Command, Error};
 
-use common::live::{
+use crate::common::live::{
     LONG, Peer, SHORT, Stopped, assert_says, builder, connect, fails_within, mon_json,
 };
-use common::vstart::Vstart;
+use crate::common::vstart::Vstart;
 
 #[track_caller]
 fn assert_timed_out(e: &Error, says: &[&str]) {

@@ -1,12 +1,10 @@
 //! A cluster without authentication.
 
-mod common;
-
 use ceph_msgr::Cluster;
 use ceph_msgr::error::ErrorKind;
 
-use common::live::{LONG, assert_says, connect, fails_within, mon_json};
-use common::vstart::Vstart;
+use crate::common::live::{LONG, assert_says, connect, fails_within, mon_json};
+use crate::common::vstart::Vstart;
 
 #[test]
 fn commands_of_every_kind_of_daemon() {

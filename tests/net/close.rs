@@ -1,17 +1,15 @@
 //! The end that this side wants: it comes at once, wakes everyone, and waits for the threads.
 
-mod common;
-
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use bytes::Bytes;
 use ceph_msgr::error::{ErrorKind, Result};
 use ceph_msgr::limits;
 use ceph_msgr::msgr::{ConState, Message, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger, Timeouts};
-use common::acceptor::*;
-use common::client::*;
 
 fn dial(messenger: &Messenger, acceptor: &Acceptor, policy: Policy) -> (Connection, Heards) {
     let (dispatcher, heards) = recorder();

@@ -1,12 +1,10 @@
 //! Managers and OSDs that go away and come back, at another address or as another one.
 
-mod common;
-
 use ceph_msgr::Command;
 use ceph_msgr::error::ErrorKind;
 
-use common::live::{assert_says, connect, mon_json, until};
-use common::vstart::Vstart;
+use crate::common::live::{assert_says, connect, mon_json, until};
+use crate::common::vstart::Vstart;
 
 #[test]
 fn the_next_command_finds_the_new_manager() {

@@ -1,15 +1,13 @@
 //! The inbox: everything in order, bounded, pollable, and it keeps nothing alive.
 
-mod common;
-
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{ConState, Policy};
 use ceph_msgr::net::{Connection, Deadline, Delivery, Inbox, Messenger};
-use common::acceptor::*;
-use common::client::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn dial(messenger: &Messenger, acceptor: &Acceptor, inbox: &Inbox) -> Connection {

@@ -1,20 +1,18 @@
 //! Every way in which a peer can fail a client ends in its own error, in time, and the error says
 //! who the peer is, in which state the connection was and what it waited for.
 
-mod common;
-
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::acceptor::*;
+use crate::common::client::*;
 use ceph_msgr::auth::AuthProvider;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::msgr::{ConState, Fault, Message, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger, Timeouts};
-use common::acceptor::*;
-use common::client::*;
 
 /// A step that is meant to run out of time; long enough for a busy machine to get to that step.
 const SHORT: Duration = Duration::from_millis(1500);
