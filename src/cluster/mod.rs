@@ -5,6 +5,7 @@ mod command;
 mod session;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -35,13 +36,18 @@ const MAX_REFUSALS: u32 = 3;
 /// one is dropped, or with [`Cluster::close`].
 ///
 /// Each call has the deadline of the handle, or one of its own through [`Cluster::with_timeout`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
     timeout: Duration,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({:?})", self.inner.mon)
+    }
+}
+
 struct Inner {
     messenger: Messenger,
     auth: Arc<AuthClient>,
@@ -83,8 +89,14 @@ struct Place {
 }
 
 /// Ends every call of a cluster, those that wait and those that come: for a Ctrl-C handler.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CancelHandle(Weak<Inner>);
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CancelHandle")
+    }
+}
 
 impl CancelHandle {
     /// From now on every call fails with [`ErrorKind::Cancelled`].

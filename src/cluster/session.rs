@@ -59,14 +59,17 @@ impl Session {
             state.waiters.insert(tid, waiter.clone());
             tid
         };
-        let answer = match self.con.send_by(msg.with_tid(tid), deadline) {
+        let sent = self.con.send_by(msg.with_tid(tid), deadline);
+        let answer = match &sent {
             Ok(_) => waiter.wait(deadline),
-            Err(e) => Ok(Some(Err(e))),
+            Err(e) => Ok(Some(Err(e.clone()))),
         };
         self.pending.lock().waiters.remove(&tid);
         match answer? {
             Some(answer) => answer,
             None => {
+                // Nobody waits for what it would do.
+                sent.into_iter().for_each(|id| self.con.unqueue(id));
                 let text = format!("{}: no answer to a command in time", self.con.describe());
                 Err(Error::new(ErrorKind::Timeout, text))
             }

@@ -2,6 +2,7 @@
 //! some monitor, kept up whatever happens to the one in use.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -48,8 +49,18 @@ impl Default for HuntOptions {
 
 /// A session with the monitors. Cheap to clone; the clones are one client. What is asked while no
 /// monitor is there waits for the next one, and is sent again where the one in use goes away.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MonClient(pub(super) Arc<Inner>);
+
+impl fmt::Debug for MonClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MonClient of {}, ", self.0.auth.name())?;
+        match self.peer() {
+            Some(peer) => write!(f, "at {peer}"),
+            None => f.write_str("without a session"),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -321,9 +332,9 @@ impl MonClient {
             (tid, msg, state.active.as_ref().map(|active| active.con.clone()))
         };
         // Not under the lock, for it waits where the out queue is full.
-        let sent = con.map_or(Ok(()), |con| con.send_by(msg, deadline).map(drop));
-        let answer = match sent {
-            Err(e) if e.is_timeout() => Ok(Some(Err(e))),
+        let sent = con.as_ref().map(|con| con.send_by(msg, deadline));
+        let answer = match &sent {
+            Some(Err(e)) if e.is_timeout() => Ok(Some(Err(e.clone()))),
             // After another error the connection is ending, and the next one sends it again.
             _ => waiter.wait(deadline),
         };
@@ -331,7 +342,13 @@ impl MonClient {
         state.requests.remove(&tid);
         match answer? {
             Some(answer) => answer,
-            None => Err(state.timed_out(what)),
+            None => {
+                // Nobody waits for what it would do.
+                if let (Some(con), Some(Ok(id))) = (con, sent) {
+                    con.unqueue(id);
+                }
+                Err(state.timed_out(what))
+            }
         }
     }
 
@@ -401,6 +418,7 @@ impl State {
 
     /// Takes the request that a message answers.
     pub(super) fn answer(&mut self, tid: Tid, msg: Message) {
+        self.backoff.reset();
         if let Some(request) = self.requests.remove(&tid) {
             request.waiter.fill(Ok(msg));
         }

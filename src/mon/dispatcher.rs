@@ -37,9 +37,7 @@ impl Dispatcher for MonDispatcher {
         let mut state = inner.lock();
         if state.is_active(con) {
             log::info!("{error}; looking for another monitor");
-            state.active = None;
-            state.generation += 1;
-            inner.start_hunting(&mut state);
+            inner.session_lost(&mut state);
         } else {
             inner.pending_failed(&mut state, con, error.clone());
         }
@@ -128,9 +126,7 @@ impl Inner {
     /// A monitor that no longer believes us is left: the next login shows whether any does.
     fn renewal_failed(self: &Arc<Self>, state: &mut State, con: &Connection, e: &AuthError) {
         log::warn!("{}: renewing tickets: {e}", con.peer());
-        state.active = None;
-        state.generation += 1;
-        self.start_hunting(state);
+        self.session_lost(state);
     }
 
     fn handle_version(&self, msg: Message) -> Result<(), DecodeError> {

@@ -66,6 +66,24 @@ impl Inner {
         self.new_round(state);
     }
 
+    /// The session is gone: looks for another, at once unless nothing has been answered since the
+    /// last time that this happened.
+    pub(super) fn session_lost(self: &Arc<Self>, state: &mut State) {
+        state.active = None;
+        state.generation += 1;
+        if state.closed.is_some() {
+            return;
+        }
+        match state.backoff.broken() {
+            Duration::ZERO => self.start_hunting(state),
+            pause => {
+                state.hunt.running = true;
+                state.hunts += 1;
+                self.new_round_after(pause, state);
+            }
+        }
+    }
+
     fn new_round(self: &Arc<Self>, state: &mut State) {
         state.generation += 1;
         state.hunt.untried = shuffled(state.targets.len());
@@ -165,7 +183,12 @@ impl Inner {
             self.changed.notify_all();
             return;
         }
-        let pause = state.backoff.failed().min(MAX_PAUSE);
+        let pause = state.backoff.failed();
+        self.new_round_after(pause, state);
+    }
+
+    fn new_round_after(self: &Arc<Self>, pause: Duration, state: &mut State) {
+        let pause = pause.min(MAX_PAUSE);
         state.generation += 1;
         let (weak, generation) = (Arc::downgrade(self), state.generation);
         self.later(pause, move || {
@@ -199,7 +222,6 @@ impl Inner {
         self.messenger.local().set_num(global_id.0 as i64);
         self.stop_hunting(state);
         state.hunt.failures.clear();
-        state.backoff.reset();
         let _ = con.send_now(self.subscribe_message(state));
         for request in state.requests.values() {
             let _ = con.send_now(request.msg.clone());

@@ -66,6 +66,16 @@ impl Session {
         Some(queued)
     }
 
+    /// Forgets a message that was never on the wire.
+    pub(crate) fn unqueue(&mut self, id: u64) {
+        let unsent = |q: &Queued| q.id == id && q.msg.header.seq == Seq(0);
+        if let Some(i) = self.out_queue.iter().position(unsent)
+            && let Some(q) = self.out_queue.remove(i)
+        {
+            self.queued_bytes -= q.msg.len();
+        }
+    }
+
     /// Forgets a message: it is neither sent nor resent.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         for queue in [&mut self.out_queue, &mut self.out_sent] {
@@ -213,6 +223,17 @@ mod tests {
         assert_eq!(s.take(Seq(3)), Err(Fault::OutOfOrder { want: Seq(2), got: Seq(3) }));
         assert_eq!(s.take(Seq(2)), Ok(Taken::Fresh));
         assert!(s.ack_due());
+    }
+
+    #[test]
+    fn only_what_was_never_on_the_wire_is_taken_back_in_silence() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        s.pop();
+        s.requeue();
+        s.unqueue(1);
+        s.unqueue(2);
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 0], 20));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(super) struct CounterCells {
 }
 
 /// What a connection has done so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Counters {
     /// Messages given to `send`.
     pub sent: u64,
@@ -102,6 +102,8 @@ pub struct Counters {
     pub queued_bytes: usize,
     /// Where it is in its life.
     pub state: ConState,
+    /// What broke it last.
+    pub last_fault: Option<Fault>,
 }
 
 /// A message that [`Connection::try_send`] hands back.
@@ -232,6 +234,13 @@ impl Connection {
         revoked
     }
 
+    /// Takes a message back if no part of it is on its way yet: nothing else is disturbed.
+    pub(crate) fn unqueue(&self, id: MsgId) {
+        let mut out = self.shared.lock();
+        out.tx.unqueue(id);
+        self.shared.notify(&out);
+    }
+
     /// Asks the peer for a sign of life; a session in standby wakes.
     pub fn keepalive(&self) {
         self.shared.lock().tx.keepalive();
@@ -283,6 +292,7 @@ impl Connection {
             faults: c.faults.load(Relaxed),
             queued_bytes: out.tx.queued_bytes(),
             state: out.tx.state(),
+            last_fault: out.last_fault.clone(),
         }
     }
 

@@ -21,22 +21,23 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Silence after which the peer is asked for a sign of life; `None` never asks.
     pub keepalive: Option<Duration>,
-    /// Silence after which the peer is given up.
+    /// Silence after which the peer is given up, but not before it has had one more `keepalive` to
+    /// answer.
     pub keepalive_timeout: Duration,
     /// For `send` to find room in a full out queue.
     pub send: Duration,
 }
 
 impl Default for Timeouts {
-    /// Ten seconds for each step; keepalives as `mon_client_ping_interval` (10 s) and
-    /// `mon_client_ping_timeout` (30 s).
+    /// Ten seconds for each step. A peer is asked after five seconds of silence, as the kernel asks
+    /// OSDs, and given up after fifteen, so that a call of thirty still finds another monitor.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
         Self {
             connect: ten,
             handshake: ten,
-            keepalive: Some(ten),
-            keepalive_timeout: Duration::from_secs(30),
+            keepalive: Some(Duration::from_secs(5)),
+            keepalive_timeout: Duration::from_secs(15),
             send: Duration::from_secs(30),
         }
     }

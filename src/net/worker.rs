@@ -12,7 +12,7 @@ use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault};
-use crate::types::Features;
+use crate::types::{Features, Seq};
 
 pub(super) fn spawn(
     shared: Arc<Shared>,
@@ -30,6 +30,7 @@ pub(super) fn spawn(
             deadline: None,
             heard: Instant::now(),
             asked: Instant::now(),
+            acked: Seq(0),
             backoff: Backoff::default(),
             delay: Duration::ZERO,
         };
@@ -54,6 +55,8 @@ struct Worker {
     heard: Instant,
     /// When it was last asked for a sign of life.
     asked: Instant,
+    /// The last number that the peer acknowledged.
+    acked: Seq,
     backoff: Backoff,
     /// How long to wait before the next attempt.
     delay: Duration,
@@ -197,6 +200,11 @@ impl Worker {
                     return Ok(());
                 }
                 let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                let (_, acked) = out.tx.progress();
+                if std::mem::replace(&mut self.acked, acked) != acked {
+                    // It took something, even if the next thing that it says is never heard.
+                    self.backoff.reset();
+                }
                 self.shared.notify(&out);
                 (event, Rx::is_gated(&out.tx))
             };
@@ -225,7 +233,8 @@ impl Worker {
                 self.callback(|con| con.shared().dispatcher.dispatch(con, msg));
             }
             Event::RemoteReset => self.callback(|con| con.shared().dispatcher.remote_reset(con)),
-            Event::Acked(_) | Event::KeepaliveAck(_) => self.backoff.reset(),
+            Event::KeepaliveAck(_) => self.backoff.reset(),
+            Event::Acked(_) => {}
         }
     }
 
@@ -263,7 +272,7 @@ impl Worker {
         let Some(interval) = timeouts.keepalive else { return Ok(None) };
         let mut next = later(self.heard.max(self.asked), interval);
         if answers {
-            let end = later(self.heard, timeouts.keepalive_timeout);
+            let end = later(self.heard, timeouts.keepalive_timeout.max(interval.saturating_mul(2)));
             if now >= end {
                 return Err(Fault::TimedOut("answer to keepalives"));
             }

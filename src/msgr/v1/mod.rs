@@ -109,6 +109,8 @@ pub struct Rx {
     peer: Peer,
     in_buf: InBuf,
     read: ReadState,
+    /// What was awaited when a fault came.
+    awaited: &'static str,
     handshake: Handshake,
     features: Features,
     signer: Option<Signer>,
@@ -134,6 +136,7 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
         peer,
         in_buf: InBuf::new(),
         read: ReadState::Banner,
+        awaited: "banner",
         handshake: Handshake::default(),
         features: Features::NONE,
         signer: None,

@@ -83,7 +83,7 @@ impl Rx {
             ReadState::Tag => "message",
             ReadState::Header | ReadState::Body(_) => "rest of a message",
             ReadState::Ack | ReadState::Keepalive2 | ReadState::Keepalive2Ack => "rest of a frame",
-            ReadState::Faulted(_) => "other socket",
+            ReadState::Faulted(_) => self.awaited,
         }
     }
 
@@ -109,6 +109,7 @@ impl Rx {
 
     fn read_one(&mut self, t: &mut impl Transport) -> Result<Option<Incoming>, Fault> {
         loop {
+            self.awaited = self.awaiting();
             let need = match &mut self.read {
                 ReadState::Faulted(fault) => return Err(fault.clone()),
                 ReadState::Banner => BANNER.len(),

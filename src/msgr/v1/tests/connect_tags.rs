@@ -189,6 +189,7 @@ fn wait_is_not_for_a_client() {
 fn after_a_fault_in_reading_nothing_is_read_from_that_socket() {
     let mut con = Scenario::lossless().open();
     assert_eq!(con.receive(&[99]), Err(Fault::BadTag(99)));
+    assert_eq!(con.rx.awaiting(), "message", "what was awaited is known after it");
     assert_eq!(con.receive(&[9]), Err(Fault::BadTag(99)), "a keepalive, if it were read");
     con.fault(&Fault::BadTag(99));
     con.dial_to_connect();
