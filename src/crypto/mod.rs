@@ -33,8 +33,13 @@ pub use usage::Usage;
 /// Fills an array with random bytes of the system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandom)?;
+    fill_random(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Overwrites `bytes` with random ones of the system.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
+    getrandom::fill(bytes).map_err(|_| CryptoError::NoRandom)
 }
 
 #[cfg(test)]
