@@ -71,7 +71,13 @@ impl AuthServiceHandler {
     pub fn handle_request(&mut self, protocol: u32, payload: &[u8], now: UTime) -> AuthReply {
         let outcome = self.try_handle(protocol, payload, now);
         if let Err(refusal) = &outcome {
-            log::debug!("auth request of global_id {} refused: {refusal}", self.global_id);
+            // Anyone can say any name: it must not write lines of its own into a log.
+            let name = match &self.state {
+                State::Cephx(cephx) => cephx.name().to_string(),
+                _ => "a client".to_owned(),
+            };
+            let (name, id) = (name.escape_debug(), self.global_id);
+            log::debug!("auth request of {name} (global_id {id}) refused: {refusal}");
         }
         let protocol = match self.state {
             State::Hello => CEPH_AUTH_UNKNOWN,

@@ -47,6 +47,11 @@ impl CephxServiceHandler {
         Ok(Self { name, global_id, server_challenge, global_id_status, authenticated: false })
     }
 
+    /// Who the client says it is.
+    pub(crate) fn name(&self) -> &EntityName {
+        &self.name
+    }
+
     /// The answer to the hello.
     pub(crate) fn server_challenge(&self) -> Vec<u8> {
         CephXServerChallenge { server_challenge: self.server_challenge }.to_bytes(Features::ALL)
