@@ -1,9 +1,9 @@
 use super::authorize_handler::{new_challenge, open_ticket, same, verify_authorizer};
 use super::key_server::{NewTicket, Principal};
 use super::{
-    CEPHX_GET_AUTH_SESSION_KEY, CEPHX_GET_PRINCIPAL_SESSION_KEY, CEPHX_GET_ROTATING_KEY,
-    CephXAuthenticate, CephXRequestHeader, CephXResponseHeader, CephXServerChallenge,
-    CephXServiceTicketRequest, KeyServer, ServiceTicketReply,
+    AuthTicket, CEPHX_GET_AUTH_SESSION_KEY, CEPHX_GET_PRINCIPAL_SESSION_KEY,
+    CEPHX_GET_ROTATING_KEY, CephXAuthenticate, CephXRequestHeader, CephXResponseHeader,
+    CephXServerChallenge, CephXServiceTicketRequest, KeyServer, ServiceTicketReply,
 };
 use crate::auth::{AuthMonitor, AuthPeer, AuthRefusal, AuthorizerError, EntityName};
 use crate::crypto::{CryptoError, CryptoKey, calc_client_server_challenge};
@@ -164,13 +164,7 @@ impl CephxServiceHandler {
         req: &CephXAuthenticate,
     ) -> Result<CryptoKey, AuthorizerError> {
         let info = open_ticket(keys, EntityType::AUTH, &req.old_ticket)?;
-        if info.ticket.global_id != self.global_id {
-            let (claimed, ticket) = (self.global_id, info.ticket.global_id);
-            return Err(AuthorizerError::WrongGlobalId { claimed, ticket });
-        }
-        if info.ticket.name != self.name {
-            return Err(AuthorizerError::WrongName);
-        }
+        self.must_be_of_this_session(&info.ticket)?;
         Ok(info.session_key)
     }
 
@@ -183,16 +177,9 @@ impl CephxServiceHandler {
         w: &mut Writer,
     ) -> Result<(), AuthRefusal> {
         self.must_be_authenticated()?;
-        let (info, _) = verify_authorizer(keys, EntityType::AUTH, r, now)
+        let info = verify_authorizer(keys, EntityType::AUTH, r, now)
+            .and_then(|(info, _)| self.must_be_of_this_session(&info.ticket).map(|()| info))
             .map_err(AuthRefusal::BadAuthorizer)?;
-        if info.ticket.global_id != self.global_id {
-            let (claimed, ticket) = (self.global_id, info.ticket.global_id);
-            let e = AuthorizerError::WrongGlobalId { claimed, ticket };
-            return Err(AuthRefusal::BadAuthorizer(e));
-        }
-        if info.ticket.name != self.name {
-            return Err(AuthRefusal::BadAuthorizer(AuthorizerError::WrongName));
-        }
         let CephXServiceTicketRequest { keys: mask } = r.get()?;
         let key = keys.secret(&self.name).ok_or(AuthRefusal::UnknownEntity)?;
         let list = seal_tickets(keys, &self.principal(&key), mask, &info.session_key, now)?;
@@ -214,6 +201,14 @@ impl CephxServiceHandler {
 
     fn principal(&self, key: &CryptoKey) -> Principal<'_> {
         Principal { name: &self.name, global_id: self.global_id, key_type: key.key_type() }
+    }
+
+    fn must_be_of_this_session(&self, ticket: &AuthTicket) -> Result<(), AuthorizerError> {
+        if ticket.global_id != self.global_id {
+            let (claimed, ticket) = (self.global_id, ticket.global_id);
+            return Err(AuthorizerError::WrongGlobalId { claimed, ticket });
+        }
+        if ticket.name == self.name { Ok(()) } else { Err(AuthorizerError::WrongName) }
     }
 
     fn must_be_authenticated(&self) -> Result<(), AuthRefusal> {

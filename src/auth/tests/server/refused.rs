@@ -170,6 +170,25 @@ fn an_auth_ticket_is_good_for_its_owner_and_its_life() {
 }
 
 #[test]
+fn an_auth_ticket_is_not_good_for_another_entity_with_the_same_number() {
+    let now = Now::start();
+    let options = AuthMonitorOptions {
+        allow_insecure_global_id_reclaim: true,
+        ..AuthMonitorOptions::default()
+    };
+    let mon = Mon::with(KeyType::Aes, KeyType::Aes, options, now);
+    let (mut handler, _) = mon.login(&mon.client(admin()), now).unwrap();
+    let request = handler.renew(now.after(3000).instant).unwrap().unwrap();
+
+    let mut con = mon.monitor.start();
+    let challenge = greet(&mut con, &osd_0(), 4101, now);
+    let login = proof(2, &mon.key(&osd_0()), challenge, &CephXTicketBlob::default(), 0);
+    assert_eq!(con.handle_request(CEPH_AUTH_CEPHX, &login, now.wall).result(), 0);
+    let reply = con.handle_request(CEPH_AUTH_CEPHX, &request.payload, now.wall);
+    assert_refused(&reply, 1, &AuthRefusal::BadAuthorizer(AuthorizerError::WrongName));
+}
+
+#[test]
 fn a_ticket_of_a_service_gives_no_tickets() {
     let now = Now::start();
     let mon = Mon::new(KeyType::Aes, KeyType::Aes, now);
