@@ -30,7 +30,7 @@ check() {
 
 # Hung tests are ended with their processes; clusters end by themselves when their owner is gone.
 cargo_test() {
-    timeout -k 10 600 cargo test --release --no-fail-fast "$@" 2>&1 | tee -a "$work/log"
+    timeout -k 10 600 cargo test --no-fail-fast "$@" 2>&1 | tee -a "$work/log"
 }
 
 # One room alone may name a socket, a thread or a clock, so that the rest can be simulated.
@@ -51,7 +51,7 @@ check cargo fmt --check
 check only_net_has_sockets
 check cargo clippy --all-targets -- -D warnings
 check env RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
-check cargo build --release --examples
+check cargo build --examples
 
 # libtest keeps back what a test prints that passes, even that something was skipped.
 check cargo_test --lib -- --show-output

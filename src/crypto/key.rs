@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{CryptoError, fill_random};
+use super::CryptoError;
+use super::random::fill_random;
 use crate::denc::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::limits::MAX_KEY_LEN;
 use crate::types::{Features, UTime};

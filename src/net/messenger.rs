@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::connection::{Connection, Shared};
 use super::{Deadline, Dispatcher};
 use crate::auth::AuthProvider;
+use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::v1::Peer;
 use crate::msgr::{Local, Options};
@@ -57,9 +58,8 @@ pub(super) struct Inner {
 impl Messenger {
     /// A messenger that speaks as an entity of that type, with a random nonce.
     pub fn new(entity_type: EntityType, options: Options, timeouts: Timeouts) -> Result<Self> {
-        let mut nonce = [0; 4];
-        getrandom::fill(&mut nonce)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("no random numbers: {e}")))?;
+        let nonce =
+            random().map_err(|e| Error::new(ErrorKind::Io, e.to_string()).with_source(e))?;
         let nonce = u32::from_ne_bytes(nonce).max(1);
         Ok(Self(Arc::new(Inner {
             local: Local::new(entity_type, nonce, options),

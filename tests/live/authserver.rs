@@ -1,8 +1,6 @@
 //! The accepting side of cephx with tickets and secrets of a real cluster: it plays a daemon whose
 //! key it has, and believes a client whose ticket comes from the monitors.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,9 +15,11 @@ use ceph_msgr::messages::auth::{MAuth, MAuthReply};
 use ceph_msgr::messages::{Body as _, PaxosHeader};
 use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::msgr::{Options, Policy};
-use ceph_msgr::net::{Connection, Deadline, Delivery, Inbox, Messenger, Timeouts};
+use ceph_msgr::net::{Connection, Delivery, Inbox, Messenger, Timeouts};
 use ceph_msgr::types::{self, EntityAddr, EntityType, Epoch, Features, UTime};
-use common::vstart::Vstart;
+
+use crate::common::live::long;
+use crate::common::vstart::Vstart;
 
 /// A login of an entity at the monitor, over a connection of its own.
 struct Login {
@@ -28,10 +28,6 @@ struct Login {
     con: Connection,
     inbox: Inbox,
     messenger: Messenger,
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(20))
 }
 
 fn wall() -> UTime {
@@ -92,7 +88,7 @@ impl Login {
 
     fn reply(&self) -> MAuthReply {
         loop {
-            match self.inbox.recv(soon()).expect("an answer") {
+            match self.inbox.recv(long()).expect("an answer") {
                 Delivery::Message(_, msg) if msg.header.msg_type == MAuthReply::TYPE => {
                     return MAuthReply::from_message(&msg).expect("an MAuthReply");
                 }
@@ -110,7 +106,7 @@ impl Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        let _ = self.messenger.shutdown(soon());
+        let _ = self.messenger.shutdown(long());
     }
 }
 

@@ -1,0 +1,348 @@
+//! What our traffic looks like to somebody else: captured on loopback beside that of the real
+//! `ceph`, and read by tshark's dissector of messenger v1.
+//!
+//! That dissector is older than the daemons: it knows no CHALLENGE_AUTHORIZER, after which it may
+//! lose a connection with cephx, nor every type of message, nor maps as new as theirs. So the real
+//! client's traffic is the measure: no kind of complaint about ours may be new. In a cluster without
+//! cephx, where it can follow everything, there must be no error in anything that we send.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command as Process, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use ceph_msgr::{Cluster, Command};
+use rustix::process::{Pid, Signal, kill_process};
+
+use common::skip;
+use common::vstart::Vstart;
+
+/// Banner, the server's address, and ours as it sees it.
+const SERVER_HELLO: usize = 9 + 136 + 136;
+/// Banner and our address.
+const CLIENT_HELLO: usize = 9 + 136;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_phases_are_apart_and_nothing_is_malformed() {
+    let Some(with_cephx) = Traffic::capture(Vstart::builder()) else { return };
+    let Some(without) = Traffic::capture(Vstart::builder().auth_none()) else { return };
+    let [ours, plain] = [&with_cephx, &without].map(Traffic::ours);
+    let theirs = [&with_cephx, &without].map(|t| t.theirs().complaints).concat();
+    let news = |r: &Reading| r.complaints.iter().filter(|c| !theirs.contains(c)).cloned().collect();
+    let news: [Vec<Complaint>; 2] = [news(&ours), news(&plain)];
+    assert_eq!(news, [vec![], vec![]], "not about the real client");
+
+    let malformed: Vec<_> = ours.sent_with("Malformed").collect();
+    assert!(malformed.is_empty(), "{malformed:#?}");
+    let errors: Vec<_> = plain.sent_with("(Error/").collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+
+    // With cephx the mon's connection alone, for the others may be lost at the challenge.
+    ours.has_sent(&["AUTH", "MON_SUBSCRIBE", "MON_COMMAND"]);
+    ours.has_received(&["AUTH_REPLY", "MON_MAP", "MON_COMMAND_ACK"]);
+    plain.has_sent(&["AUTH", "MON_SUBSCRIBE", "MON_COMMAND", "COMMAND"]);
+    plain.has_received(&["AUTH_REPLY", "MON_MAP", "MON_COMMAND_ACK", "OSD_MAP", "COMMAND_REPLY"]);
+    with_cephx.check_phases();
+    without.check_phases();
+}
+
+/// The same commands, from the real client and from us.
+struct Traffic {
+    dir: tempfile::TempDir,
+    /// The ends of our connections.
+    our_ports: BTreeSet<u16>,
+}
+
+impl Traffic {
+    fn capture(builder: common::vstart::Builder) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        // A look at the tools first: a cluster takes longer to start.
+        if let Err(why) = Capture::start("udp", &dir.path().join("try")).map(Capture::stop) {
+            skip(&why);
+            return None;
+        }
+        let cluster = builder.mgr().osds(1).v1_only().start()?;
+        let filter = filter(&cluster);
+
+        let capture = Capture::start(&filter, &dir.path().join("theirs")).expect("it did before");
+        for cmd in [&["status"][..], &["pg", "stat"], &["tell", "osd.0", "version"]] {
+            let output = cluster.ceph(cmd);
+            assert!(output.status.success(), "{cmd:?}: {output:?}");
+        }
+        capture.stop();
+
+        let capture = Capture::start(&filter, &dir.path().join("ours")).expect("it did before");
+        let conf = cluster.conf();
+        let ours = Cluster::builder().conf(&conf).timeout(PATIENCE).connect().expect("a cluster");
+        ours.mon_command(&Command::new("status")).expect("status");
+        ours.mgr_command(&Command::new("pg stat")).expect("pg stat");
+        ours.osd_command(0, &Command::new("version")).expect("tell osd.0 version");
+        let our_ports = own_ports();
+        ours.close().expect("it ends");
+        capture.stop();
+        assert_eq!(our_ports.len(), 3, "a mon, a mgr and an OSD: {our_ports:?}");
+        Some(Self { dir, our_ports })
+    }
+
+    fn ours(&self) -> Reading {
+        Reading::of(&self.dir.path().join("ours"), |port| self.our_ports.contains(&port))
+    }
+
+    /// Whatever is dissected in the other capture: connections that were there before are not.
+    fn theirs(&self) -> Reading {
+        Reading::of(&self.dir.path().join("theirs"), |port| !is_daemon_port(port))
+    }
+
+    /// Banner and address by themselves; the connect message only after all of the server's hello.
+    fn check_phases(&self) {
+        let fields = ["tcp.srcport", "tcp.dstport", "tcp.len", "tcp.ack", "tcp.payload"];
+        let mut args = vec!["-Y", "tcp.len > 0", "-T", "fields"];
+        fields.iter().for_each(|field| args.extend(["-e", field]));
+        let segments = tshark(&self.dir.path().join("ours"), &args);
+        // Of each connection, what the server has sent so far and our segments.
+        let mut streams: BTreeMap<u16, (usize, Vec<(usize, usize)>)> = BTreeMap::new();
+        for line in segments.lines() {
+            let fields: Vec<_> = line.split('\t').collect();
+            let [src, dst, len, ack, payload] = fields[..] else { panic!("{line}") };
+            let [src, dst] = [src, dst].map(|port| port.parse().expect("a port"));
+            let [len, ack] = [len, ack].map(|n| n.parse::<usize>().expect("a number"));
+            if self.our_ports.contains(&dst) {
+                streams.entry(dst).or_default().0 += len;
+            } else if self.our_ports.contains(&src) {
+                let (server_sent, segments) = streams.entry(src).or_default();
+                match segments.len() {
+                    0 => assert!(payload.starts_with(&hex(b"ceph v027")), "{payload}"),
+                    1 => {
+                        // Relative numbers: the SYN counts as one.
+                        assert!(*server_sent >= SERVER_HELLO, "after {server_sent} bytes");
+                        assert!(ack > SERVER_HELLO, "it had only {ack}");
+                        assert!(!payload.contains(&hex(b"ceph v0")), "{payload}");
+                    }
+                    _ => {}
+                }
+                segments.push((len, ack));
+            }
+        }
+        assert_eq!(streams.len(), 3);
+        for (port, (_, segments)) in streams {
+            assert_eq!(segments[0].0, CLIENT_HELLO, "port {port}: {segments:?}");
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Below the ephemeral ones, as `tests/vstart.sh` chooses them.
+fn is_daemon_port(port: u16) -> bool {
+    port < 32768
+}
+
+fn filter(cluster: &Vstart) -> String {
+    let block = fs::read_to_string(cluster.dir().join("block")).expect("the cluster's ports");
+    let block = block.trim();
+    format!("tcp portrange {block}00-{block}99 or udp")
+}
+
+/// The local ports of this process' TCP connections to daemons.
+fn own_ports() -> BTreeSet<u16> {
+    let fds = fs::read_dir("/proc/self/fd").expect("/proc");
+    let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    let links: BTreeSet<_> = links.map(|link| link.display().to_string()).collect();
+    let port = |addr: &str| u16::from_str_radix(addr.rsplit(':').next()?, 16).ok();
+    let table = fs::read_to_string("/proc/self/net/tcp").expect("/proc");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| links.contains(&format!("socket:[{}]", row[9])))
+        .filter(|row| port(row[2]).is_some_and(|port| port != 0 && is_daemon_port(port)))
+        .filter_map(|row| port(row[1]))
+        .collect()
+}
+
+// --- Capturing ------------------------------------------------------------------------------------
+
+/// A capture that is running. Datagrams to ourselves show it: one that is in the capture says that
+/// everything later is, and one at the end that everything before is.
+struct Capture {
+    tshark: Child,
+    /// The UDP ports of what has been captured.
+    seen: Receiver<u16>,
+    marker: UdpSocket,
+}
+
+impl Capture {
+    fn start(filter: &str, file: &Path) -> Result<Self, String> {
+        let mut tshark = Process::new("tshark")
+            .args(["-i", "lo", "-f", filter, "-P", "-l", "-T", "fields", "-e", "udp.dstport"])
+            .arg("-w")
+            .arg(file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("tshark: {e}"))?;
+        let stdout = tshark.stdout.take().expect("it is piped");
+        let mut capture = Self { seen: ports(stdout), tshark, marker: marker() };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            capture.mark();
+            match capture.await_marker(Duration::from_millis(100)) {
+                Ok(()) => return Ok(capture),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let mut why = String::new();
+                    let stderr = capture.tshark.stderr.take();
+                    let _ = stderr.expect("it is piped").read_to_string(&mut why);
+                    let why = why.lines().last().unwrap_or("it ended").to_owned();
+                    return Err(format!("tshark cannot capture here: {why}"));
+                }
+            }
+        }
+        panic!("tshark captures nothing");
+    }
+
+    fn stop(mut self) {
+        // Another port, for markers of the start may still be under way.
+        self.marker = marker();
+        self.mark();
+        self.await_marker(PATIENCE).expect("the last packet is captured");
+        kill_process(Pid::from_child(&self.tshark), Signal::INT).expect("it runs");
+        self.tshark.wait().expect("it ends");
+    }
+
+    fn mark(&self) {
+        let own = self.marker.local_addr().expect("it is bound");
+        self.marker.send_to(b"marker", own).expect("loopback");
+    }
+
+    fn await_marker(&self, patience: Duration) -> Result<(), RecvTimeoutError> {
+        let own = self.marker.local_addr().expect("it is bound").port();
+        while self.seen.recv_timeout(patience)? != own {}
+        Ok(())
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // Where it has been stopped these do nothing.
+        let _ = self.tshark.kill();
+        let _ = self.tshark.wait();
+    }
+}
+
+fn marker() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").expect("loopback")
+}
+
+/// A line for each packet, empty unless it is UDP.
+fn ports(stdout: ChildStdout) -> Receiver<u16> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Ok(port) = line.trim().parse() {
+                let _ = sender.send(port);
+            }
+        }
+    });
+    receiver
+}
+
+// --- Reading --------------------------------------------------------------------------------------
+
+fn tshark(file: &PathBuf, args: &[&str]) -> String {
+    let output = Process::new("tshark").arg("-r").arg(file).args(args).output().expect("tshark");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("utf-8")
+}
+
+/// What the dissector says about one side's connections.
+#[derive(Debug, Default)]
+struct Reading {
+    /// `(sent, type)` of every message.
+    messages: BTreeSet<(bool, String)>,
+    complaints: Vec<Complaint>,
+}
+
+/// A kind of complaint: numbers in it are left out.
+#[derive(Clone, Debug, PartialEq)]
+struct Complaint {
+    /// By the client.
+    sent: bool,
+    /// What it is about, such as "Ceph Mon Subscribe".
+    about: String,
+    text: String,
+}
+
+impl Reading {
+    /// Reads PDML, which has an element on a line: a `proto` for each message of a packet, and
+    /// within it an expert's fields.
+    fn of(file: &Path, is_client: impl Fn(u16) -> bool) -> Self {
+        let pdml = tshark(&file.to_owned(), &["-Y", "ceph", "-T", "pdml"]);
+        let mut reading = Self::default();
+        let (mut ports, mut about) = ([0; 2], String::new());
+        for line in pdml.lines().map(str::trim) {
+            let Some(name) = attribute(line, "name") else { continue };
+            let show = attribute(line, "show").unwrap_or_default();
+            let shown = attribute(line, "showname").unwrap_or_default();
+            match name {
+                "tcp.srcport" => ports[0] = show.parse().expect("a port"),
+                "tcp.dstport" => ports[1] = show.parse().expect("a port"),
+                _ => {}
+            }
+            let Some(client) = ports.iter().position(|&port| is_client(port)) else { continue };
+            let sent = client == 0;
+            if line.starts_with("<proto") && name == "ceph" {
+                about = kind(shown.split(',').next().unwrap_or_default());
+            } else if name == "_ws.expert" && !about.is_empty() {
+                let text = kind(shown);
+                reading.complaints.push(Complaint { sent, about: about.clone(), text });
+            } else if name == "ceph.type" {
+                // "Type: C_CEPH_MSG_AUTH (0x0011)"
+                let message = shown.split_whitespace().nth(1).unwrap_or_default();
+                let message = message.split_once("MSG_").map_or(message, |(_, name)| name);
+                reading.messages.insert((sent, message.to_owned()));
+            } else if line.starts_with("<proto") && name == "tcp" {
+                about.clear();
+            }
+        }
+        reading
+    }
+
+    /// What is said with these words about what the client sent.
+    fn sent_with(&self, words: &str) -> impl Iterator<Item = &Complaint> {
+        self.complaints.iter().filter(move |c| c.sent && c.text.contains(words))
+    }
+
+    fn has_sent(&self, names: &[&str]) {
+        self.has(true, names);
+    }
+
+    fn has_received(&self, names: &[&str]) {
+        self.has(false, names);
+    }
+
+    fn has(&self, sent: bool, names: &[&str]) {
+        for name in names {
+            let found = self.messages.contains(&(sent, name.to_string()));
+            assert!(found, "no {name}, sent: {sent}: {:#?}", self.messages);
+        }
+    }
+}
+
+/// The value of an attribute of an XML element.
+fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+    rest.split('"').next()
+}
+
+/// Text without its numbers: "9 unused bytes" and "34 unused bytes" are the same.
+fn kind(text: &str) -> String {
+    text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
+}
