@@ -28,7 +28,7 @@ pub use envelope::{CEPHX_ENC_MAGIC, Confounder};
 pub use error::CryptoError;
 pub use key::{CryptoKey, KeyType};
 pub use proof::calc_client_server_challenge;
-pub(crate) use random::random;
+pub(crate) use random::{fill_random, random};
 pub use signature::{SignatureForm, SignedFields, calc_signature, check_signature};
 pub use usage::Usage;
 

@@ -17,7 +17,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
 }
 
 /// Fills all of it; waits, early in the life of a machine, until there is randomness to be had.
-pub(super) fn fill_random(mut rest: &mut [u8]) -> Result<(), CryptoError> {
+pub(crate) fn fill_random(mut rest: &mut [u8]) -> Result<(), CryptoError> {
     while !rest.is_empty() {
         match getrandom(&mut *rest, GetRandomFlags::empty()) {
             // A signal cuts long reads short.

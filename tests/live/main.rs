@@ -4,6 +4,7 @@
 mod common;
 
 mod auth_none;
+mod authserver;
 mod commands;
 mod failover;
 mod handles;
