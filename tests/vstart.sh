@@ -81,10 +81,13 @@ end() {
 # The daemon goes to the background itself once it is up, so its exit code means something.
 launch() {
     local name=$1
-    if ! "ceph-${name%%.*}" -i "${name#*.}" -c "$dir/ceph.conf" >>"$dir/$name.out" 2>&1 </dev/null; then
-        show_log "$name"
-        die "$name does not start"
-    fi
+    for _ in 1 2 3; do
+        "ceph-${name%%.*}" -i "${name#*.}" -c "$dir/ceph.conf" >>"$dir/$name.out" 2>&1 </dev/null && return
+        # Without cephx an OSD may be logged in, and ask something, before it has the monmap.
+        grep -q "'wrong fsid'" "$dir/$name.out" || break
+    done
+    show_log "$name"
+    die "$name does not start"
 }
 
 show_log() {

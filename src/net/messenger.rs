@@ -19,7 +19,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From there until the session is open.
     pub handshake: Duration,
-    /// Silence after which the peer is asked for a sign of life; `None` never asks.
+    /// Silence after which the peer is asked for a sign of life, which also ends a standby; `None`
+    /// never asks.
     pub keepalive: Option<Duration>,
     /// Silence after which the peer is given up, but not before it has had one more `keepalive` to
     /// answer.

@@ -95,9 +95,12 @@ impl Worker {
         }
     }
 
-    /// Nothing to send, no socket: sleeps until that changes.
+    /// Nothing to send, no socket: sleeps until that changes, or until it is time to ask for a sign
+    /// of life. A server never dials, and may have something for us that the last socket lost.
     fn standby(&mut self) -> Result<Step, Fault> {
-        self.sleep(None)?;
+        if !self.sleep(self.shared.messenger.timeouts.keepalive)? {
+            self.shared.lock().tx.keepalive();
+        }
         Ok(Step::Go)
     }
 
