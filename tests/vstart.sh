@@ -83,8 +83,9 @@ launch() {
     local name=$1
     for _ in 1 2 3; do
         "ceph-${name%%.*}" -i "${name#*.}" -c "$dir/ceph.conf" >>"$dir/$name.out" 2>&1 </dev/null && return
-        # Without cephx an OSD may be logged in, and ask something, before it has the monmap.
-        grep -q "'wrong fsid'" "$dir/$name.out" || break
+        # Without cephx a daemon may be logged in before it has the monmap, and end because the
+        # monitor refuses the first thing that it asks ("wrong fsid").
+        grep -q '^auth client required = none' "$dir/ceph.conf" || break
     done
     show_log "$name"
     die "$name does not start"
