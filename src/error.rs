@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -44,19 +45,21 @@ pub enum ErrorKind {
     WouldDeadlock,
     /// The handle was made by the parent of this process.
     Forked,
-    /// The wait was ended by [`crate::net::CancelHandle`].
+    /// The wait was ended by [`crate::cluster::CancelHandle`].
     Cancelled,
 }
 
 /// Why a call failed: one line of text, a kind to act on, and Ceph's errno where it gave one.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     text: String,
     errno: Option<i32>,
     output: Option<CommandOutput>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// A result with this crate's [`Error`].
@@ -68,11 +71,11 @@ impl Error {
         Self(Box::new(Inner { kind, text: text.into(), errno: None, output: None, source: None }))
     }
 
-    /// The error of a command: `errno` as Ceph gave it, positive.
-    pub fn command(what: &str, errno: i32, output: CommandOutput) -> Self {
+    /// The error of a command, called by its prefix: `errno` as Ceph gave it, positive.
+    pub fn command(prefix: &str, errno: i32, output: CommandOutput) -> Self {
         let text = match output.outs.trim_end() {
-            "" => format!("{what}: {}", std::io::Error::from_raw_os_error(errno)),
-            outs => format!("{what}: {outs} ({})", std::io::Error::from_raw_os_error(errno)),
+            "" => format!("{prefix}: {}", std::io::Error::from_raw_os_error(errno)),
+            outs => format!("{prefix}: {outs} ({})", std::io::Error::from_raw_os_error(errno)),
         };
         let mut e = Self::new(ErrorKind::Command, text).with_errno(errno);
         e.0.output = Some(output);
@@ -89,7 +92,14 @@ impl Error {
     /// The same error with what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The same error, of another kind and with another text.
+    #[must_use]
+    pub(crate) fn told_as(mut self, kind: ErrorKind, text: impl Into<String>) -> Self {
+        (self.0.kind, self.0.text) = (kind, text.into());
         self
     }
 
@@ -98,7 +108,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Ceph's errno, positive, where the cluster gave one.
+    /// Ceph's errno, positive, where the cluster gave one or librados would.
     pub fn errno(&self) -> Option<i32> {
         self.0.errno
     }
@@ -108,7 +118,7 @@ impl Error {
         self.0.output.as_ref()
     }
 
-    /// The fault of the connection that caused it, where one did.
+    /// The error that caused it, if it is of that type: the fault of a connection, say.
     pub fn fault<F: StdError + 'static>(&self) -> Option<&F> {
         self.0.source.as_ref()?.downcast_ref()
     }
@@ -137,7 +147,9 @@ impl fmt::Debug for Error {
 }
 
 impl StdError for Error {
+    /// What is behind the cause, whose own words are in the text already: who prints the whole
+    /// chain reads nothing twice.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|e| e.as_ref() as _)
+        self.0.source.as_ref()?.source()
     }
 }

@@ -51,6 +51,8 @@ pub mod crc32c;
 pub mod crypto;
 pub mod denc;
 pub mod error;
+#[cfg(test)]
+mod hex;
 pub mod ini;
 pub mod limits;
 pub mod mds;

@@ -9,12 +9,19 @@ pub const MSG_MAX_MIDDLE_LEN: u32 = 16 << 20;
 pub const MSG_MAX_DATA_LEN: u32 = 64 << 20;
 /// Longest authorizer or authorizer reply in a handshake: Ceph asserts the same bound.
 pub const AUTHORIZER_MAX_LEN: u32 = 4096;
+/// Longest payload of an `MAuth` that a monitor reads, of a peer that may be anyone: a login is some
+/// 100 bytes, and with an old ticket a few hundred.
+pub const MAX_AUTH_REQUEST_LEN: usize = 16 << 10;
 /// Connect replies in one handshake before the peer is taken to be mad. A takeover by a
 /// 16.2.15 peer takes seven.
 pub const MAX_CONNECT_ROUNDS: u32 = 32;
+/// Highest global_seq that a peer may ask to be exceeded: it is our own counter, and one lie
+/// must not use it up for all other peers.
+pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.
 pub const MAX_CONFIG_LEN: u64 = 4 << 20;
-/// Bytes in the out queue of one connection at which `send` begins to wait.
+/// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
+/// wait.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;

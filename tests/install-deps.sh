@@ -22,12 +22,13 @@ if ! command -v apt-get >/dev/null; then
 fi
 as_root=()
 [[ $EUID == 0 ]] || as_root=(sudo)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 apt() {
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@" >>"$log" 2>&1
 }
-echo "installing ${missing[*]}" >&2
+echo "installing ${missing[*]}"
 # A new machine often has no package lists, and an old one stale ones.
-apt install -y --no-install-recommends "${missing[@]}" || {
-    apt update
-    apt install -y --no-install-recommends "${missing[@]}"
-}
+apt install -y --no-install-recommends "${missing[@]}" ||
+    { apt update && apt install -y --no-install-recommends "${missing[@]}"; } ||
+    { cat "$log" >&2 && exit 1; }

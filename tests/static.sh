@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Of the protocol; those that the library speaks.
+readonly VERSIONS=(v1)
+
 # A target of its own, or the flags would apply to build scripts and procedural macros too.
 target=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target "$target" --example ceph
@@ -27,10 +30,10 @@ cp "$binary" "$work/c/keyring" "$work/root"
 # Without root, in a user namespace of its own.
 enter=(chroot)
 [[ $EUID == 0 ]] || enter=(unshare --map-root-user chroot)
-for version in 2 1; do
-    mon=$(sed -nE "s/^mon host = .*(v$version:[0-9.]+:[0-9]+).*/\1/p" "$work/c/ceph.conf")
+for version in "${VERSIONS[@]}"; do
+    mon=$(sed -nE "s/^mon host = .*($version:[0-9.]+:[0-9]+).*/\1/p" "$work/c/ceph.conf")
     echo "--- $mon"
-    timeout 30 "${enter[@]}" "$work/root" /ceph -m "$mon" -k /keyring -n client.admin --msgr "v$version" status |
+    timeout 30 "${enter[@]}" "$work/root" /ceph -m "$mon" -k /keyring -n client.admin --msgr "$version" status |
         tee "$work/status"
     grep -q HEALTH_OK "$work/status"
 done

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::cephx::CephXAuthorizer;
 use super::{AuthError, AuthNoneAuthorizer, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE};
-use crate::crypto::CryptoKey;
+use crate::crypto::{self, CryptoError, CryptoKey};
 use crate::denc::Encode;
 use crate::types::Features;
 
@@ -98,6 +98,13 @@ impl ConnectionSecret {
     /// Takes the bytes over; none at all is no secret.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(Zeroizing::new(bytes.to_vec())))
+    }
+
+    /// As many random bytes; `None` for none.
+    pub fn generate(len: usize) -> Result<Option<Self>, CryptoError> {
+        let mut bytes = Zeroizing::new(vec![0; len]);
+        crypto::fill_random(&mut bytes)?;
+        Ok((len != 0).then_some(Self(bytes)))
     }
 
     /// The bytes.

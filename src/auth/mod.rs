@@ -25,8 +25,12 @@ mod client;
 mod error;
 mod handler;
 pub mod keyring;
+mod monitor;
 mod name;
 mod none;
+mod refusal;
+mod server;
+mod service_handler;
 
 use std::fmt::Debug;
 use std::time::Instant;
@@ -35,8 +39,14 @@ pub use authorizer::{Authorizer, ConnectionSecret};
 pub use client::AuthClient;
 pub use error::AuthError;
 pub use handler::{AuthClientHandler, AuthRequest, Progress};
+pub use monitor::{AuthMonitor, AuthMonitorOptions, GlobalIdAllocator};
 pub use name::{EntityName, EntityNameParseError};
-pub use none::AuthNoneAuthorizer;
+pub use none::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
+pub use refusal::{AuthRefusal, AuthorizerError};
+pub use server::{
+    AcceptedAuthorizer, AuthPeer, AuthServer, AuthorizerState, AuthorizerVerdict, MonAuthServer,
+};
+pub use service_handler::{AuthReply, AuthServiceHandler};
 
 use crate::types::EntityType;
 

@@ -157,13 +157,20 @@ impl ClusterBuilder {
             None => seconds("client_mount_timeout")?.unwrap_or(timeout),
         };
         let deadline = Deadline::after(connect_timeout);
-        let auth = auth_client(&config, self.key)?;
+        let (auth, keyless) = auth_client(&config, self.key)?;
         let targets = resolve(config.mon_hosts().map_err(config_error)?, deadline)?;
         let messenger = Messenger::new(EntityType::CLIENT, self.options, self.timeouts)?;
         let mon = MonClient::new(messenger.clone(), auth.clone(), targets, self.hunt)?;
         let cluster = Cluster::new(messenger, auth, mon, timeout);
-        cluster.mon().authenticate(deadline)?;
-        Ok(cluster)
+        match (cluster.mon().authenticate(deadline), keyless) {
+            (Ok(()), _) => Ok(cluster),
+            // It was tried without a key, and that is why it failed.
+            (Err(e), Some(why)) if e.kind() == ErrorKind::Auth => {
+                let text = format!("{why}; without a key: {e}");
+                Err(why.told_as(ErrorKind::Config, text))
+            }
+            (Err(e), _) => Err(e),
+        }
     }
 }
 
@@ -171,8 +178,11 @@ fn config_error(e: crate::config::ConfigError) -> Error {
     Error::new(ErrorKind::Config, e.to_string()).with_source(e)
 }
 
-/// Name, key and methods of the entity.
-fn auth_client(config: &Config, key: Option<CryptoKey>) -> Result<Arc<AuthClient>> {
+/// Name, key and methods of the entity; and why there is no key, where it may go without.
+fn auth_client(
+    config: &Config,
+    key: Option<CryptoKey>,
+) -> Result<(Arc<AuthClient>, Option<Error>)> {
     let methods: Vec<u32> = config
         .auth_client_methods()
         .iter()
@@ -182,21 +192,19 @@ fn auth_client(config: &Config, key: Option<CryptoKey>) -> Result<Arc<AuthClient
             _ => None,
         })
         .collect();
-    let key = match key {
-        None if methods.contains(&CEPH_AUTH_CEPHX) => {
-            match find_key(config) {
-                Ok(key) => Some(key),
-                // A cluster that lets everybody in needs no key.
-                Err(_) if methods.contains(&CEPH_AUTH_NONE) => None,
-                Err(e) => return Err(e),
-            }
-        }
-        key => key,
+    let (key, keyless) = match key {
+        None if methods.contains(&CEPH_AUTH_CEPHX) => match find_key(config) {
+            Ok(key) => (Some(key), None),
+            // A cluster that lets everybody in needs no key.
+            Err(e) if methods.contains(&CEPH_AUTH_NONE) => (None, Some(e)),
+            Err(e) => return Err(e),
+        },
+        key => (key, None),
     };
     let services = [EntityType::MON, EntityType::OSD, EntityType::MDS, EntityType::MGR];
     let client = AuthClient::new(config.name().clone(), key, &methods, &services)
         .map_err(|e| Error::new(ErrorKind::Auth, e.to_string()).with_source(e))?;
-    Ok(Arc::new(client))
+    Ok((Arc::new(client), keyless))
 }
 
 /// The key that `key`, `keyfile` or the keyrings have for the entity.

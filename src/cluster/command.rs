@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -12,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// let cmd = Command::new("osd tree").arg("format", "json");
 /// assert_eq!(cmd.to_json(), r#"{"format":"json","prefix":"osd tree"}"#);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Command {
     args: Map<String, Value>,
     input: Bytes,
@@ -24,11 +26,16 @@ impl Command {
         Self { args: Map::new(), input: Bytes::new() }.arg("prefix", prefix)
     }
 
-    /// A command from its JSON, an object.
+    /// A command from its JSON, an object whose `prefix` is a string.
     pub fn from_json(json: &str) -> Result<Self> {
-        let args = serde_json::from_str(json).map_err(|e| {
+        let args: Map<String, Value> = serde_json::from_str(json).map_err(|e| {
             Error::new(ErrorKind::InvalidInput, format!("a command is a JSON object: {e}"))
         })?;
+        // Monitors up to 16.2.15 at least abort on any other prefix, one after the other.
+        if args.get("prefix").is_some_and(|prefix| !prefix.is_string()) {
+            let text = "the prefix of a command is a string";
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
         Ok(Self { args, input: Bytes::new() })
     }
 
@@ -58,6 +65,18 @@ impl Command {
 
     pub(super) fn input_bytes(&self) -> Bytes {
         self.input.clone()
+    }
+}
+
+impl fmt::Debug for Command {
+    /// The prefix, the names of the arguments and the length of the input: the rest may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.args.keys().filter(|name| *name != "prefix");
+        f.debug_struct("Command")
+            .field("prefix", &self.prefix())
+            .field("args", &names.collect::<Vec<_>>())
+            .field("input_len", &self.input.len())
+            .finish()
     }
 }
 

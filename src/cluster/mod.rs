@@ -5,9 +5,11 @@ mod command;
 mod session;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use session::Session;
 
 pub use builder::ClusterBuilder;
@@ -34,19 +36,32 @@ const MAX_REFUSALS: u32 = 3;
 /// one is dropped, or with [`Cluster::close`].
 ///
 /// Each call has the deadline of the handle, or one of its own through [`Cluster::with_timeout`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
     timeout: Duration,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({:?})", self.inner.mon)
+    }
+}
+
 struct Inner {
     messenger: Messenger,
     auth: Arc<AuthClient>,
     mon: MonClient,
-    /// Sessions with managers and daemons, by who they are with.
-    sessions: Mutex<HashMap<Target, Arc<Session>>>,
+    sessions: Mutex<Sessions>,
+}
+
+/// Sessions with managers and daemons.
+#[derive(Debug, Default)]
+struct Sessions {
+    /// By who they are with.
+    open: HashMap<Target, Arc<Session>>,
+    /// There will be no more.
+    closed: Option<(ErrorKind, &'static str)>,
 }
 
 impl Drop for Inner {
@@ -55,6 +70,9 @@ impl Drop for Inner {
         self.mon.stop_timer();
     }
 }
+
+/// Commands are encoded the same way for every peer.
+const ALL: Features = Features::SUPPORTED;
 
 /// A daemon that takes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,17 +89,20 @@ struct Place {
 }
 
 /// Ends every call of a cluster, those that wait and those that come: for a Ctrl-C handler.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CancelHandle(Weak<Inner>);
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CancelHandle")
+    }
+}
 
 impl CancelHandle {
     /// From now on every call fails with [`ErrorKind::Cancelled`].
     pub fn cancel(&self) {
         if let Some(inner) = self.0.upgrade() {
-            inner.mon.close(ErrorKind::Cancelled, "cancelled");
-            for session in inner.lock().values() {
-                session.fail(ErrorKind::Cancelled, "cancelled");
-            }
+            inner.end(ErrorKind::Cancelled, "cancelled");
         }
     }
 }
@@ -160,19 +181,22 @@ impl Cluster {
 
     /// Carries out a command of the active manager, such as `pg dump` or `osd df`.
     pub fn mgr_command(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &|fsid, cmd| {
-            MMgrCommand { fsid, cmd }.to_message(Features::SUPPORTED)
-        })
+        let map = self.mon().active_mgr(self.deadline())?;
+        let message = match map.active_mgr_features.has(Features::SERVER_OCTOPUS) {
+            true => mgr_command,
+            false => old_mgr_command,
+        };
+        self.daemon_command(Target::Mgr, cmd, message)
     }
 
     /// Carries out a command about the active manager itself, as `ceph tell mgr` does.
     pub fn mgr_tell(&self, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Mgr, cmd, &tell)
+        self.daemon_command(Target::Mgr, cmd, tell)
     }
 
     /// Carries out a command of an OSD, as `ceph tell osd.N` does.
     pub fn osd_command(&self, osd: i32, cmd: &Command) -> Result<CommandOutput> {
-        self.daemon_command(Target::Osd(osd), cmd, &tell)
+        self.daemon_command(Target::Osd(osd), cmd, tell)
     }
 
     /// For a Ctrl-C handler: ends the calls of all clones.
@@ -182,7 +206,7 @@ impl Cluster {
 
     /// Ends the sessions and waits for all threads. Calls of other clones fail.
     pub fn close(&self) -> Result<()> {
-        self.inner.lock().clear();
+        self.inner.end(ErrorKind::Closed, "the cluster handle is closed");
         self.inner.mon.shutdown(self.deadline())
     }
 
@@ -191,18 +215,16 @@ impl Cluster {
         &self,
         target: Target,
         cmd: &Command,
-        message: &dyn Fn(Fsid, Vec<String>) -> Message,
+        message: fn(Fsid, &str) -> Message,
     ) -> Result<CommandOutput> {
         let deadline = self.deadline();
-        let json = cmd.to_json();
-        let msg =
-            message(self.mon().fsid(deadline)?, vec![json.clone()]).with_data(cmd.input_bytes());
+        let msg = message(self.mon().fsid(deadline)?, &cmd.to_json()).with_data(cmd.input_bytes());
         let mut refusals = 0;
         let mut place = self.place(target, None, deadline)?;
         loop {
             let session = self.session(target, &place)?;
             let error = match session.request(msg.clone(), deadline) {
-                Ok(reply) => return command_output(&json, &reply),
+                Ok(reply) => return command_output(cmd.prefix(), &reply),
                 Err(e) => e,
             };
             self.inner.forget(target, &session);
@@ -245,8 +267,14 @@ impl Cluster {
                 let map = self.mon().osdmap(deadline)?;
                 let addrs = map.addrs(osd).filter(|_| map.is_up(osd)).cloned();
                 let Some(addrs) = addrs else {
-                    let what = if map.exists(osd) { "is down" } else { "does not exist" };
-                    return Err(Error::new(ErrorKind::NotFound, format!("osd.{osd} {what}")));
+                    // The numbers that librados has for these.
+                    let (what, errno) = if map.exists(osd) {
+                        ("is down", Errno::NXIO)
+                    } else {
+                        ("does not exist", Errno::NOENT)
+                    };
+                    let error = Error::new(ErrorKind::NotFound, format!("osd.{osd} {what}"));
+                    return Err(error.with_errno(errno.raw_os_error()));
                 };
                 let name = crate::types::EntityName::new(EntityType::OSD, osd.into());
                 Ok(Place { name, addrs, epoch: map.epoch })
@@ -263,7 +291,10 @@ impl Cluster {
             Error::new(ErrorKind::Protocol, text)
         })?;
         let mut sessions = self.inner.lock();
-        if let Some(session) = sessions.get(&target)
+        if let Some((kind, text)) = sessions.closed {
+            return Err(Error::new(kind, text));
+        }
+        if let Some(session) = sessions.open.get(&target)
             && session.peer().addr == addr
             && !session.is_closed()
         {
@@ -272,31 +303,55 @@ impl Cluster {
         let peer = Peer { name: place.name, addr, policy: Policy::LOSSY_CLIENT };
         let session = Session::open(&self.inner.messenger, peer, self.inner.auth.clone())?;
         let session = Arc::new(session);
-        sessions.insert(target, session.clone());
+        sessions.open.insert(target, session.clone());
         Ok(session)
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Makes every call fail from now on, those that wait included.
+    fn end(&self, kind: ErrorKind, text: &'static str) {
+        self.mon.close(kind, text);
+        let ended = {
+            let mut sessions = self.lock();
+            sessions.closed.get_or_insert((kind, text));
+            std::mem::take(&mut sessions.open)
+        };
+        for session in ended.values() {
+            session.fail(&Error::new(kind, text));
+        }
     }
 
     /// Drops a session that has ended, unless another one has taken its place.
     fn forget(&self, target: Target, session: &Arc<Session>) {
-        let mut sessions = self.lock();
-        if session.is_closed() && sessions.get(&target).is_some_and(|s| Arc::ptr_eq(s, session)) {
-            sessions.remove(&target);
+        let open = &mut self.lock().open;
+        if session.is_closed() && open.get(&target).is_some_and(|s| Arc::ptr_eq(s, session)) {
+            open.remove(&target);
         }
     }
 }
 
-fn tell(fsid: Fsid, cmd: Vec<String>) -> Message {
-    MCommand { fsid, cmd }.to_message(Features::SUPPORTED)
+/// A command that the manager serves for the cluster.
+fn mgr_command(_: Fsid, json: &str) -> Message {
+    MMgrCommand::new(json).to_message(ALL)
+}
+
+/// The same for a manager before Octopus.
+fn old_mgr_command(_: Fsid, json: &str) -> Message {
+    MCommand::new(Fsid::default(), json).to_message(ALL)
+}
+
+/// `ceph tell`: the cluster's id is what tells it from an ordinary command.
+fn tell(fsid: Fsid, json: &str) -> Message {
+    MCommand::new(fsid, json).to_message(ALL)
 }
 
 /// What the reply of a manager or a daemon says, as output or as the error of the command.
-fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput> {
+fn command_output(prefix: &str, reply: &Message) -> Result<CommandOutput> {
     let bad = |e: DecodeError| {
         Error::new(ErrorKind::Protocol, format!("the reply to a command: {e}")).with_source(e)
     };
@@ -310,6 +365,6 @@ fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput> {
     let output = CommandOutput { outs, outbl: reply.data.clone() };
     match r {
         0.. => Ok(output),
-        errno => Err(Error::command(cmd, errno.saturating_neg(), output)),
+        errno => Err(Error::command(prefix, errno.saturating_neg(), output)),
     }
 }

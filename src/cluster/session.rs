@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::auth::AuthProvider;
 use crate::error::{Error, ErrorKind, Result};
+use crate::msgr::Message;
 use crate::msgr::v1::Peer;
-use crate::msgr::{Fault, Message};
 use crate::net::{Connection, Deadline, Dispatcher, Messenger, Waiter};
 use crate::types::Tid;
 
@@ -21,6 +21,8 @@ struct Pending(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// There are no more requests, for this reason.
+    failed: Option<Error>,
     last_tid: u64,
     waiters: HashMap<Tid, Arc<Waiter<Result<Message>>>>,
 }
@@ -49,28 +51,34 @@ impl Session {
         let waiter = Arc::new(Waiter::new());
         let tid = {
             let mut state = self.pending.lock();
+            if let Some(e) = &state.failed {
+                return Err(e.clone());
+            }
             state.last_tid += 1;
             let tid = Tid(state.last_tid);
             state.waiters.insert(tid, waiter.clone());
             tid
         };
-        let answer = match self.con.send_by(msg.with_tid(tid), deadline) {
+        let sent = self.con.send_by(msg.with_tid(tid), deadline);
+        let answer = match &sent {
             Ok(_) => waiter.wait(deadline),
-            Err(e) => Ok(Some(Err(e))),
+            Err(e) => Ok(Some(Err(e.clone()))),
         };
         self.pending.lock().waiters.remove(&tid);
         match answer? {
             Some(answer) => answer,
             None => {
+                // Nobody waits for what it would do.
+                sent.into_iter().for_each(|id| self.con.unqueue(id));
                 let text = format!("{}: no answer to a command in time", self.con.describe());
                 Err(Error::new(ErrorKind::Timeout, text))
             }
         }
     }
 
-    /// Makes every request that waits fail.
-    pub(super) fn fail(&self, kind: ErrorKind, text: &str) {
-        self.pending.fail(|| Error::new(kind, text));
+    /// Makes every request fail, those that wait and those that come.
+    pub(super) fn fail(&self, error: &Error) {
+        self.pending.fail(error);
     }
 }
 
@@ -79,9 +87,11 @@ impl Pending {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn fail(&self, error: impl Fn() -> Error) {
-        for (_, waiter) in std::mem::take(&mut self.lock().waiters) {
-            waiter.fill(Err(error()));
+    fn fail(&self, error: &Error) {
+        let mut state = self.lock();
+        state.failed.get_or_insert_with(|| error.clone());
+        for (_, waiter) in state.waiters.drain() {
+            waiter.fill(Err(error.clone()));
         }
     }
 }
@@ -96,12 +106,6 @@ impl Dispatcher for Pending {
     }
 
     fn reset(&self, _: &Connection, error: &Error) {
-        self.fail(|| {
-            let again = Error::new(error.kind(), error.to_string());
-            match error.fault::<Fault>() {
-                Some(fault) => again.with_source(fault.clone()),
-                None => again,
-            }
-        });
+        self.fail(error);
     }
 }

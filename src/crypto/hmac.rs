@@ -43,7 +43,7 @@ pub(super) fn fold_words(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::crypto::KeyType;
-    use crate::crypto::tests::{hex, to_hex};
+    use crate::hex::{hex, to_hex};
     use crate::types::UTime;
 
     #[test]

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::CryptoError;
+use super::random::fill_random;
 use crate::denc::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::limits::MAX_KEY_LEN;
 use crate::types::{Features, UTime};
@@ -89,7 +90,7 @@ impl CryptoKey {
     /// A new random key.
     pub fn generate(key_type: KeyType, created: UTime) -> Result<Self, CryptoError> {
         let mut secret = Zeroizing::new(vec![0; key_type.secret_len()]);
-        getrandom::fill(&mut secret).map_err(|_| CryptoError::NoRandom)?;
+        fill_random(&mut secret)?;
         Ok(Self { key_type, created, secret })
     }
 

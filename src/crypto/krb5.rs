@@ -131,7 +131,7 @@ fn cts_decrypt(ke: &[u8; 32], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::tests::{hex, to_hex};
+    use crate::hex::{hex, to_hex};
 
     /// Of RFC 8009, appendix A.
     const KEY: &str = "6d404d37faf79f9df0d33568d320669800eb4836472ea8a026d16b7182460c52";

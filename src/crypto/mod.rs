@@ -20,6 +20,7 @@ mod hmac;
 mod key;
 mod krb5;
 mod proof;
+mod random;
 mod signature;
 mod usage;
 
@@ -27,15 +28,9 @@ pub use envelope::{CEPHX_ENC_MAGIC, Confounder};
 pub use error::CryptoError;
 pub use key::{CryptoKey, KeyType};
 pub use proof::calc_client_server_challenge;
+pub(crate) use random::{fill_random, random};
 pub use signature::{SignatureForm, SignedFields, calc_signature, check_signature};
 pub use usage::Usage;
-
-/// Fills an array with random bytes of the system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandom)?;
-    Ok(bytes)
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

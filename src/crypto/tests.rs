@@ -1,16 +1,8 @@
 use super::*;
 use crate::crc32c::ceph_crc32c;
 use crate::denc::{Decode, DecodeErrorKind, Encode, Reader, Writer};
+use crate::hex::{hex, to_hex};
 use crate::types::{Features, UTime};
-
-pub(crate) fn hex(s: &str) -> Vec<u8> {
-    assert!(s.len().is_multiple_of(2), "half a byte in {s}");
-    (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).unwrap()).collect()
-}
-
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// Type 1, 00 01 .. 0f: the key of the vectors made beside 16.2.15 daemons.
 pub(crate) fn aes_key() -> CryptoKey {

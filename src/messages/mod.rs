@@ -10,7 +10,6 @@ pub mod mds;
 pub mod mgr;
 pub mod mon;
 pub mod osd;
-pub mod types;
 
 mod paxos;
 
@@ -20,6 +19,8 @@ use crate::denc::{DecodeError, DecodeErrorKind, Reader, Writer};
 use crate::msgr::Message;
 use crate::types::Features;
 
+/// The numbers of the types, which the machine knows for its logs.
+pub use crate::msgr::msg_type as types;
 pub use paxos::PaxosHeader;
 
 /// A message body of a known type. `Display` prints it as Ceph's own logs do, less the tid.

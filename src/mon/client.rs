@@ -2,12 +2,13 @@
 //! some monitor, kept up whatever happens to the one in use.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::events::{MapEvent, MapEvents, Watchers};
+use super::events::{MapEvents, Watchers};
 use super::hunt::Hunt;
 use super::subs::Subs;
 use super::{MgrMap, MonMap};
@@ -16,8 +17,9 @@ use crate::denc::Decode;
 use crate::error::{CommandOutput, Error, ErrorKind, Result};
 use crate::messages::Body;
 use crate::messages::mon::{MMonCommand, MMonGetVersion, MMonGetVersionReply, MMonSubscribe};
+use crate::msgr::v1::Peer;
 use crate::msgr::{Backoff, Message};
-use crate::net::{Connection, Deadline, Messenger, Timer, Waiter};
+use crate::net::{Connection, Deadline, Messenger, Timer, Waiter, check_lengths};
 use crate::osd::OSDMap;
 use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
 
@@ -47,8 +49,18 @@ impl Default for HuntOptions {
 
 /// A session with the monitors. Cheap to clone; the clones are one client. What is asked while no
 /// monitor is there waits for the next one, and is sent again where the one in use goes away.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MonClient(pub(super) Arc<Inner>);
+
+impl fmt::Debug for MonClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MonClient of {}, ", self.0.auth.name())?;
+        match self.peer() {
+            Some(peer) => write!(f, "at {peer}"),
+            None => f.write_str("without a session"),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -79,8 +91,10 @@ pub(super) struct State {
     pub(super) mgrmap: Option<Arc<MgrMap>>,
     /// The newest OSD map epoch that was heard of.
     pub(super) osd_epoch: Epoch,
-    /// A login has failed for good: nobody needs to wait for another.
-    pub(super) denied: Option<Error>,
+    /// Counts hunts.
+    pub(super) hunts: u64,
+    /// The hunt, by its number, that failed for good: who waits for it needs to wait no longer.
+    pub(super) denied: Option<(u64, Error)>,
     /// No more calls.
     pub(super) closed: Option<(ErrorKind, &'static str)>,
 }
@@ -129,6 +143,7 @@ impl MonClient {
             monmap: None,
             mgrmap: None,
             osd_epoch: Epoch(0),
+            hunts: 0,
             denied: None,
             closed: None,
         };
@@ -144,7 +159,13 @@ impl MonClient {
 
     /// Finds a monitor and logs in; returns when there is a session.
     pub fn authenticate(&self, deadline: Deadline) -> Result<()> {
-        self.wait_for(deadline, "monitor session", |state| state.active.as_ref().map(drop_ref))
+        self.wait_for(deadline, "monitor session", |state| state.active.is_some().then_some(()))
+    }
+
+    /// The monitor in use, if there is a session right now. Its number is its rank, or before the
+    /// first monmap its place in the list that the client began with.
+    pub fn peer(&self) -> Option<Peer> {
+        self.0.lock().active.as_ref().map(|active| *active.con.peer())
     }
 
     /// Who we are to the monitors; 0 before the first session.
@@ -164,13 +185,13 @@ impl MonClient {
 
     /// The managers as they are now. The first call subscribes, and waits for the map.
     pub fn mgrmap(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "map of the managers", |state| state.mgrmap.clone())
     }
 
     /// Waits for a map of the managers that is newer than `epoch`.
     pub(crate) fn mgrmap_after(&self, epoch: Epoch, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "new map of the managers", |state| {
             state.mgrmap.clone().filter(|map| map.epoch > epoch)
         })
@@ -178,29 +199,20 @@ impl MonClient {
 
     /// The active manager, once there is one.
     pub(crate) fn active_mgr(&self, deadline: Deadline) -> Result<Arc<MgrMap>> {
-        self.want("mgrmap", 0, false)?;
+        self.follow("mgrmap")?;
         self.wait_for(deadline, "active manager", |state| {
             state.mgrmap.clone().filter(|map| map.available && !map.active_addrs.0.is_empty())
         })
     }
 
-    /// The newest OSD map, whole; asked for anew with each call.
+    /// The newest OSD map, whole; asked for anew with each call. By a command: a subscription
+    /// would send it to all who watch, in the place of what they wait for.
     pub fn osdmap(&self, deadline: Deadline) -> Result<OSDMap> {
-        let events = self.events();
-        self.authenticate(deadline)?;
-        self.want("osdmap", 0, true)?;
-        loop {
-            let event = events.recv(deadline).map_err(|e| match e.kind() {
-                ErrorKind::Timeout => self.0.lock().timed_out("OSD map"),
-                _ => e,
-            })?;
-            let MapEvent::OsdMap(maps) = event else { continue };
-            if let Some((_, map)) = maps.maps.last_key_value() {
-                return OSDMap::from_bytes(map).map_err(|e| {
-                    Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
-                });
-            }
-        }
+        let cmd = r#"{"prefix":"osd getmap"}"#;
+        let output = self.command_for("OSD map", cmd, Bytes::new(), deadline)?;
+        OSDMap::from_bytes(&output.outbl).map_err(|e| {
+            Error::new(ErrorKind::Protocol, format!("the OSD map: {e}")).with_source(e)
+        })
     }
 
     /// Waits for nothing but the time, or the end of the handle.
@@ -213,7 +225,7 @@ impl MonClient {
     /// `start` on (0: the newest, whole), once or for ever. The subscription outlives the
     /// monitor. What comes goes to [`MonClient::events`].
     pub fn subscribe(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
-        self.want(what, start, onetime)
+        self.want(|subs| subs.want(what, start, onetime))
     }
 
     /// The maps that come from now on.
@@ -223,9 +235,19 @@ impl MonClient {
 
     /// Carries out a command, given as its JSON, with the bytes of its input.
     pub fn command(&self, cmd: &str, inbuf: Bytes, deadline: Deadline) -> Result<CommandOutput> {
+        self.command_for("answer to a command", cmd, inbuf, deadline)
+    }
+
+    fn command_for(
+        &self,
+        what: &str,
+        cmd: &str,
+        inbuf: Bytes,
+        deadline: Deadline,
+    ) -> Result<CommandOutput> {
         let fsid = self.fsid(deadline)?;
         let msg = MMonCommand::new(fsid, cmd).to_message(Features::SUPPORTED).with_data(inbuf);
-        let reply = self.request(|_| msg, "answer to a command", deadline)?;
+        let reply = self.request(|_| msg, what, deadline)?;
         super::command::command_output(cmd, &reply)
     }
 
@@ -270,13 +292,20 @@ impl MonClient {
         drop(dropped);
     }
 
-    fn want(&self, what: &str, start: u64, onetime: bool) -> Result<()> {
+    /// Subscribes for ever, unless that has been done.
+    fn follow(&self, what: &str) -> Result<()> {
+        self.want(|subs| !subs.is_followed(what) && subs.want(what, 0, false))
+    }
+
+    /// Tells the monitor what is wanted, if `f` adds to it.
+    fn want(&self, f: impl FnOnce(&mut Subs) -> bool) -> Result<()> {
         self.0.messenger.check_fork()?;
         let mut state = self.0.lock();
-        if state.subs.want(what, start, onetime)
+        state.check()?;
+        if f(&mut state.subs)
             && let Some(active) = &state.active
         {
-            let _ = active.con.send(self.0.subscribe_message(&state));
+            let _ = active.con.send_now(self.0.subscribe_message(&state));
         }
         Ok(())
     }
@@ -290,27 +319,36 @@ impl MonClient {
     ) -> Result<Message> {
         self.0.messenger.check_fork()?;
         let waiter = Arc::new(Waiter::new());
-        let tid = {
+        let (tid, msg, con) = {
             let mut state = self.0.lock();
             state.check()?;
-            state.last_tid += 1;
-            let tid = Tid(state.last_tid);
+            let tid = Tid(state.last_tid + 1);
             let msg = msg(tid).with_tid(tid);
+            check_lengths(&msg)?;
+            state.last_tid = tid.0;
             let request = Request { msg: msg.clone(), waiter: waiter.clone() };
             state.requests.insert(tid, request);
-            match &state.active {
-                // Where it fails the connection is ending, and the next one sends it again.
-                Some(active) => drop(active.con.send(msg)),
-                None => self.0.start_hunting(&mut state),
-            }
-            tid
+            self.0.start_hunting(&mut state);
+            (tid, msg, state.active.as_ref().map(|active| active.con.clone()))
         };
-        let answer = waiter.wait(deadline);
+        // Not under the lock, for it waits where the out queue is full.
+        let sent = con.as_ref().map(|con| con.send_by(msg, deadline));
+        let answer = match &sent {
+            Some(Err(e)) if e.is_timeout() => Ok(Some(Err(e.clone()))),
+            // After another error the connection is ending, and the next one sends it again.
+            _ => waiter.wait(deadline),
+        };
         let mut state = self.0.lock();
         state.requests.remove(&tid);
         match answer? {
             Some(answer) => answer,
-            None => Err(state.timed_out(what)),
+            None => {
+                // Nobody waits for what it would do.
+                if let (Some(con), Some(Ok(id))) = (con, sent) {
+                    con.unqueue(id);
+                }
+                Err(state.timed_out(what))
+            }
         }
     }
 
@@ -323,14 +361,17 @@ impl MonClient {
         self.0.messenger.check_fork()?;
         crate::net::check_may_block()?;
         let mut state = self.0.lock();
+        self.0.start_hunting(&mut state);
+        let mine = state.hunts;
         loop {
             state.check()?;
             if let Some(value) = ready(&state) {
                 return Ok(value);
             }
-            self.0.start_hunting(&mut state);
-            if let Some(denied) = state.denied.take() {
-                return Err(denied);
+            if let Some((hunt, denied)) = &state.denied
+                && *hunt >= mine
+            {
+                return Err(denied.clone());
             }
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
@@ -340,8 +381,6 @@ impl MonClient {
         }
     }
 }
-
-fn drop_ref(_: &Active) {}
 
 impl Inner {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -366,7 +405,7 @@ impl State {
     /// The error of a call that got no answer: what is under way, and what went wrong before.
     fn timed_out(&self, what: &str) -> Error {
         let text = match &self.active {
-            Some(active) => format!("{}: no {what} in time", active.con.peer()),
+            Some(active) => format!("{}: no {what} in time", active.con.describe()),
             None => format!("no {what} in time: {}", self.hunt.describe()),
         };
         Error::new(ErrorKind::Timeout, text)
@@ -379,6 +418,7 @@ impl State {
 
     /// Takes the request that a message answers.
     pub(super) fn answer(&mut self, tid: Tid, msg: Message) {
+        self.backoff.reset();
         if let Some(request) = self.requests.remove(&tid) {
             request.waiter.fill(Ok(msg));
         }

@@ -10,8 +10,14 @@ pub(super) fn command_output(cmd: &str, reply: &Message) -> Result<CommandOutput
     let output = CommandOutput { outs: ack.rs, outbl: reply.data.clone() };
     match ack.r {
         0.. => Ok(output),
-        errno => Err(Error::command(cmd, errno.saturating_neg(), output)),
+        errno => Err(Error::command(&prefix(cmd), errno.saturating_neg(), output)),
     }
+}
+
+/// What a command is called, without its arguments: they may be secret.
+fn prefix(cmd: &str) -> String {
+    let json = serde_json::from_str::<serde_json::Value>(cmd).unwrap_or_default();
+    json.get("prefix").and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned()
 }
 
 /// A reply's body.

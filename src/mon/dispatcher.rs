@@ -37,15 +37,9 @@ impl Dispatcher for MonDispatcher {
         let mut state = inner.lock();
         if state.is_active(con) {
             log::info!("{error}; looking for another monitor");
-            state.active = None;
-            state.generation += 1;
-            inner.start_hunting(&mut state);
+            inner.session_lost(&mut state);
         } else {
-            let mut e = Error::new(error.kind(), error.to_string());
-            if let Some(fault) = error.fault::<crate::msgr::Fault>() {
-                e = e.with_source(fault.clone());
-            }
-            inner.pending_failed(&mut state, con, e);
+            inner.pending_failed(&mut state, con, error.clone());
         }
     }
 }
@@ -111,7 +105,7 @@ impl Inner {
             now,
         ) {
             Ok(Progress::Send(request)) => {
-                let _ = con.send(auth_message(request, epoch));
+                let _ = con.send_now(auth_message(request, epoch));
             }
             Ok(Progress::Done) if hunting => self.finish_hunting(&mut state, con),
             Ok(Progress::Done) => {
@@ -132,9 +126,7 @@ impl Inner {
     /// A monitor that no longer believes us is left: the next login shows whether any does.
     fn renewal_failed(self: &Arc<Self>, state: &mut State, con: &Connection, e: &AuthError) {
         log::warn!("{}: renewing tickets: {e}", con.peer());
-        state.active = None;
-        state.generation += 1;
-        self.start_hunting(state);
+        self.session_lost(state);
     }
 
     fn handle_version(&self, msg: Message) -> Result<(), DecodeError> {
@@ -165,6 +157,9 @@ impl Inner {
         let mut state = self.lock();
         log::debug!("map of the managers, epoch {}", map.epoch);
         state.subs.got("mgrmap", map.epoch.0.into());
+        if state.mgrmap.as_ref().is_some_and(|old| old.epoch > map.epoch) {
+            return Ok(());
+        }
         state.mgrmap = Some(map.clone());
         self.tell(&state, &MapEvent::MgrMap(map));
         Ok(())

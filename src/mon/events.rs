@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::messages::mon::MConfig;
 use crate::messages::osd::MOSDMap;
 use crate::net::{Deadline, check_may_block};
+use crate::types::Epoch;
 
 /// What a subscription brings.
 #[derive(Clone, Debug)]
@@ -38,7 +39,10 @@ struct Queue {
 struct State {
     events: VecDeque<MapEvent>,
     dropped: u64,
-    closed: Option<(ErrorKind, String)>,
+    /// The epochs of the monmap and of the map of the managers that came last.
+    monmap: Epoch,
+    mgrmap: Epoch,
+    closed: Option<(ErrorKind, &'static str)>,
 }
 
 impl MapEvents {
@@ -50,8 +54,8 @@ impl MapEvents {
             if let Some(event) = state.events.pop_front() {
                 return Ok(event);
             }
-            if let Some((kind, text)) = &state.closed {
-                return Err(Error::new(*kind, text.clone()));
+            if let Some((kind, text)) = state.closed {
+                return Err(Error::new(kind, text));
             }
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
@@ -67,21 +71,44 @@ impl MapEvents {
     }
 }
 
+impl State {
+    /// Whether a map has not come before: with each login the monitor sends its monmap unasked,
+    /// and what one subscriber asks for comes to all.
+    fn is_new(&mut self, event: &MapEvent) -> bool {
+        let (last, epoch) = match event {
+            MapEvent::MonMap(map) => (&mut self.monmap, map.epoch),
+            MapEvent::MgrMap(map) => (&mut self.mgrmap, map.epoch),
+            // One message brings many epochs, from wherever somebody wanted them.
+            MapEvent::OsdMap(_) | MapEvent::Config(_) => return true,
+        };
+        let is_new = epoch > *last;
+        *last = epoch.max(*last);
+        is_new
+    }
+}
+
 /// The subscribers.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(Vec<Weak<Queue>>);
+pub(super) struct Watchers {
+    queues: Vec<Weak<Queue>>,
+    closed: Option<(ErrorKind, &'static str)>,
+}
 
 impl Watchers {
     pub(super) fn add(&mut self) -> MapEvents {
-        let queue = Arc::new(Queue::default());
-        self.0.retain(|w| w.strong_count() > 0);
-        self.0.push(Arc::downgrade(&queue));
+        let state = State { closed: self.closed, ..State::default() };
+        let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
+        self.queues.retain(|w| w.strong_count() > 0);
+        self.queues.push(Arc::downgrade(&queue));
         MapEvents(queue)
     }
 
     pub(super) fn tell(&self, event: &MapEvent) {
-        for queue in self.0.iter().filter_map(Weak::upgrade) {
+        for queue in self.queues.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
+            if !state.is_new(event) {
+                continue;
+            }
             if state.events.len() >= CAPACITY {
                 state.events.pop_front();
                 state.dropped += 1;
@@ -92,10 +119,11 @@ impl Watchers {
     }
 
     /// Nothing more will come.
-    pub(super) fn close(&self, kind: ErrorKind, text: &str) {
-        for queue in self.0.iter().filter_map(Weak::upgrade) {
+    pub(super) fn close(&mut self, kind: ErrorKind, text: &'static str) {
+        self.closed.get_or_insert((kind, text));
+        for queue in self.queues.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
-            state.closed.get_or_insert_with(|| (kind, text.to_owned()));
+            state.closed.get_or_insert((kind, text));
             queue.changed.notify_all();
         }
     }

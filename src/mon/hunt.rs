@@ -8,6 +8,7 @@ use super::client::{Active, Inner, MonClient, State, until};
 use super::dispatcher::MonDispatcher;
 use crate::auth::AuthRequest;
 use crate::auth::{AuthClientHandler, AuthError};
+use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::messages::auth::MAuth;
 use crate::messages::{Body, PaxosHeader};
@@ -61,8 +62,26 @@ impl Inner {
             return;
         }
         state.hunt.running = true;
-        state.denied = None;
+        state.hunts += 1;
         self.new_round(state);
+    }
+
+    /// The session is gone: looks for another, at once unless nothing has been answered since the
+    /// last time that this happened.
+    pub(super) fn session_lost(self: &Arc<Self>, state: &mut State) {
+        state.active = None;
+        state.generation += 1;
+        if state.closed.is_some() {
+            return;
+        }
+        match state.backoff.broken() {
+            Duration::ZERO => self.start_hunting(state),
+            pause => {
+                state.hunt.running = true;
+                state.hunts += 1;
+                self.new_round_after(pause, state);
+            }
+        }
     }
 
     fn new_round(self: &Arc<Self>, state: &mut State) {
@@ -123,7 +142,7 @@ impl Inner {
         let Some(pending) = state.hunt.pending.get_mut(&con.id()) else { return };
         let (handler, request) = self.auth.start();
         pending.handler = Some(handler);
-        let _ = con.send(auth_message(request, epoch));
+        let _ = con.send_now(auth_message(request, epoch));
     }
 
     /// A monitor that was being tried has failed.
@@ -155,20 +174,21 @@ impl Inner {
         if denied || (state.hunt.hopeless && state.hunt.untried.is_empty()) {
             // All monitors have the same keys, and the same answer to give.
             let kind = if denied { ErrorKind::Auth } else { e.kind() };
-            let failed = Error::new(kind, state.hunt.describe());
-            state.denied = Some(match login {
-                Some(source) => failed.with_source(source.clone()),
-                None => match e.fault::<Fault>() {
-                    Some(fault) => failed.with_source(fault.clone()),
-                    None => failed,
-                },
-            });
+            let denied = e.told_as(kind, state.hunt.describe());
+            for (_, request) in std::mem::take(&mut state.requests) {
+                request.waiter.fill(Err(denied.clone()));
+            }
+            state.denied = Some((state.hunts, denied));
             self.stop_hunting(state);
-            self.fail_requests(state);
             self.changed.notify_all();
             return;
         }
-        let pause = state.backoff.failed().min(MAX_PAUSE);
+        let pause = state.backoff.failed();
+        self.new_round_after(pause, state);
+    }
+
+    fn new_round_after(self: &Arc<Self>, pause: Duration, state: &mut State) {
+        let pause = pause.min(MAX_PAUSE);
         state.generation += 1;
         let (weak, generation) = (Arc::downgrade(self), state.generation);
         self.later(pause, move || {
@@ -184,15 +204,6 @@ impl Inner {
         state.generation += 1;
         state.hunt.running = false;
         state.hunt.pending.clear();
-    }
-
-    /// Requests wait for a login that cannot succeed.
-    fn fail_requests(&self, state: &mut State) {
-        let Some(denied) = &state.denied else { return };
-        let (kind, text) = (denied.kind(), denied.to_string());
-        for (_, request) in std::mem::take(&mut state.requests) {
-            request.waiter.fill(Err(Error::new(kind, text.clone())));
-        }
     }
 
     /// The login of a connection has succeeded: it is the session from now on.
@@ -211,10 +222,9 @@ impl Inner {
         self.messenger.local().set_num(global_id.0 as i64);
         self.stop_hunting(state);
         state.hunt.failures.clear();
-        state.backoff.reset();
-        let _ = con.send(self.subscribe_message(state));
+        let _ = con.send_now(self.subscribe_message(state));
         for request in state.requests.values() {
-            let _ = con.send(request.msg.clone());
+            let _ = con.send_now(request.msg.clone());
         }
         state.active = Some(Active { con, handler });
         self.schedule_renewal(state);
@@ -248,7 +258,7 @@ impl Inner {
         match active.handler.renew(Timer::now()) {
             Ok(Some(request)) => {
                 log::debug!("{}: renewing tickets", active.con.peer());
-                let _ = active.con.send(auth_message(request, epoch));
+                let _ = active.con.send_now(auth_message(request, epoch));
             }
             Ok(None) => {}
             Err(e) => log::warn!("{}: {e}", active.con.peer()),
@@ -278,9 +288,8 @@ pub(super) fn auth_message(request: AuthRequest, monmap_epoch: Epoch) -> Message
 fn shuffled(n: usize) -> Vec<usize> {
     let mut ranks: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
-        let mut random = [0; 4];
         // Without random numbers the order is the same each time, which is no harm.
-        let _ = getrandom::fill(&mut random);
+        let random = crypto::random().unwrap_or_default();
         ranks.swap(i, u32::from_ne_bytes(random) as usize % (i + 1));
     }
     ranks

@@ -27,6 +27,11 @@ impl Subs {
         }
     }
 
+    /// Whether every epoch of `what` comes anyway.
+    pub(super) fn is_followed(&self, what: &str) -> bool {
+        self.0.get(what).is_some_and(|item| !is_onetime(item))
+    }
+
     /// Epoch `epoch` of `what` is here.
     pub(super) fn got(&mut self, what: &str, epoch: u64) {
         if let Some(item) = self.0.get_mut(what) {

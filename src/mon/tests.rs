@@ -1,11 +1,7 @@
 use super::*;
 use crate::denc::{Decode, DecodeErrorKind, Encode, Writer};
+use crate::hex::hex;
 use crate::types::{AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Epoch, Features};
-
-fn hex(s: &str) -> Vec<u8> {
-    let s: String = s.split_whitespace().collect();
-    (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).unwrap()).collect()
-}
 
 /// `monmaptool --create --addv a '[v2:127.0.0.1:40000,v1:127.0.0.1:40001]'
 /// --addv b v1:10.0.0.2:6789 --addv c 'v2:[fe80::1]:3300'` of 16.2.15.

@@ -78,6 +78,9 @@ pub enum Fault {
     /// The peer says WAIT, although it cannot dial a client.
     #[error("the peer says WAIT to a client")]
     WaitAsClient,
+    /// The peer claims to have seen a global_seq that leaves no room for another.
+    #[error("the peer asks for a global_seq above {0}")]
+    BadGlobalSeq(u32),
     /// The session was opened with another connect_seq than it must have.
     #[error("the peer opened connect_seq {got}, {want} was expected")]
     BadConnectSeq {
@@ -155,7 +158,7 @@ pub enum Consequence {
     Close,
     /// It keeps its session without a socket until there is something to send.
     Standby,
-    /// It dials again at once.
+    /// It dials again, at once if that is the first time ([`super::Backoff::broken`]).
     Redial,
     /// It dials again after the backoff.
     Backoff,
@@ -204,9 +207,9 @@ impl Fault {
     }
 }
 
-/// `CEPH_ENTITY_TYPE`s and the protocol version that a client offers them in `ceph_msg_connect`
-/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none.
-pub(crate) fn client_protocol_version(peer: EntityType) -> u32 {
+/// The protocol version that a client offers a peer of that type in `ceph_msg_connect`
+/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none, which is 0.
+pub fn client_protocol_version(peer: EntityType) -> u32 {
     match peer {
         EntityType::MON => 15,
         EntityType::OSD => 24,

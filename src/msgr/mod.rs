@@ -8,6 +8,7 @@ mod fault;
 mod in_buf;
 mod local;
 mod msg;
+pub mod msg_type;
 mod out_kvec;
 #[cfg(test)]
 mod pipe;
@@ -18,7 +19,7 @@ mod transport;
 pub mod v1;
 
 pub use backoff::Backoff;
-pub use fault::{Consequence, Fault};
+pub use fault::{Consequence, Fault, client_protocol_version};
 pub use local::{Local, Options};
 pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::msg_type;
 use crate::types::{EntityName, EntityType, Seq, Tid};
 
 /// `CEPH_MSG_PRIO_*`: which of the messages that wait goes first.
@@ -41,6 +42,14 @@ pub struct MsgHeader {
     pub data_off: u16,
     /// Who sent it, as the sender says.
     pub src: EntityName,
+}
+
+impl MsgHeader {
+    /// The type as Ceph's logs name it, with its number: `mon_command(50)`.
+    pub fn type_name(&self) -> String {
+        let n = self.msg_type;
+        format!("{}({n})", msg_type::name(n).unwrap_or("type"))
+    }
 }
 
 /// One message: a header and up to three segments, which travel without a copy.
@@ -115,8 +124,8 @@ impl fmt::Debug for Message {
         let h = &self.header;
         write!(
             f,
-            "msg type {} seq {} tid {} v{} from {:?} ({}+{}+{})",
-            h.msg_type,
+            "{} seq {} tid {} v{} from {:?} ({}+{}+{})",
+            h.type_name(),
             h.seq,
             h.tid,
             h.version,

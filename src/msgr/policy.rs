@@ -3,13 +3,11 @@
 pub struct Policy {
     /// A fault ends the session and drops its queue; the owner starts a new one.
     pub lossy: bool,
-    /// The other end's session resets are detected and reported.
-    pub resetcheck: bool,
 }
 
 impl Policy {
     /// A client's towards monitors, OSDs and managers.
-    pub const LOSSY_CLIENT: Self = Self { lossy: true, resetcheck: false };
+    pub const LOSSY_CLIENT: Self = Self { lossy: true };
     /// A client's towards an MDS: each message arrives once and in order.
-    pub const LOSSLESS_CLIENT: Self = Self { lossy: false, resetcheck: true };
+    pub const LOSSLESS_CLIENT: Self = Self { lossy: false };
 }

@@ -28,7 +28,7 @@ pub(crate) struct Session {
     pub(crate) out_queue: VecDeque<Queued>,
     /// Messages of a lossless session that are written and not acknowledged.
     pub(crate) out_sent: VecDeque<Queued>,
-    /// Bytes in `out_queue`.
+    /// Bytes of the messages in both: what a peer that takes or acknowledges nothing costs.
     pub(crate) queued_bytes: usize,
     /// Number of the last message that was given one.
     pub(crate) out_seq: Seq,
@@ -54,33 +54,47 @@ impl Session {
     /// shares the segments.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let mut queued = self.out_queue.pop_front()?;
-        self.queued_bytes -= queued.msg.len();
         if queued.msg.header.seq == Seq(0) {
             self.out_seq = self.out_seq.next();
             queued.msg.header.seq = self.out_seq;
         }
-        if !self.lossy {
+        if self.lossy {
+            self.queued_bytes -= queued.msg.len();
+        } else {
             self.out_sent.push_back(queued.clone());
         }
         Some(queued)
     }
 
+    /// Forgets a message that was never on the wire.
+    pub(crate) fn unqueue(&mut self, id: u64) {
+        let unsent = |q: &Queued| q.id == id && q.msg.header.seq == Seq(0);
+        if let Some(i) = self.out_queue.iter().position(unsent)
+            && let Some(q) = self.out_queue.remove(i)
+        {
+            self.queued_bytes -= q.msg.len();
+        }
+    }
+
     /// Forgets a message: it is neither sent nor resent.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        if let Some(i) = self.out_queue.iter().position(|q| q.id == id) {
-            if let Some(q) = self.out_queue.remove(i) {
+        for queue in [&mut self.out_queue, &mut self.out_sent] {
+            if let Some(i) = queue.iter().position(|q| q.id == id)
+                && let Some(q) = queue.remove(i)
+            {
                 self.queued_bytes -= q.msg.len();
+                return true;
             }
-            return true;
         }
-        let before = self.out_sent.len();
-        self.out_sent.retain(|q| q.id != id);
-        self.out_sent.len() < before
+        false
     }
 
     /// The peer has everything up to `seq` (`ceph_con_discard_sent`).
     pub(crate) fn discard_sent(&mut self, seq: Seq) {
-        while self.out_sent.front().is_some_and(|q| seq.ahead_of(q.msg.header.seq) >= 0) {
+        while let Some(q) = self.out_sent.front()
+            && seq.ahead_of(q.msg.header.seq) >= 0
+        {
+            self.queued_bytes -= q.msg.len();
             self.out_sent.pop_front();
         }
         self.acked(seq);
@@ -110,7 +124,6 @@ impl Session {
     /// Puts what is not acknowledged in front of what waits.
     pub(crate) fn requeue(&mut self) {
         while let Some(q) = self.out_sent.pop_back() {
-            self.queued_bytes += q.msg.len();
             self.out_queue.push_front(q);
         }
     }
@@ -168,7 +181,9 @@ mod tests {
         s.discard_requeued(Seq(1));
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(3));
-        assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 0));
+        assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 20));
+        s.discard_sent(Seq(3));
+        assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![], 0));
     }
 
     #[test]
@@ -208,6 +223,17 @@ mod tests {
         assert_eq!(s.take(Seq(3)), Err(Fault::OutOfOrder { want: Seq(2), got: Seq(3) }));
         assert_eq!(s.take(Seq(2)), Ok(Taken::Fresh));
         assert!(s.ack_due());
+    }
+
+    #[test]
+    fn only_what_was_never_on_the_wire_is_taken_back_in_silence() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        s.pop();
+        s.requeue();
+        s.unqueue(1);
+        s.unqueue(2);
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 0], 20));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::dispatch::may_block;
+use super::dispatch::{in_callback, may_block};
 use super::messenger::{Inner, wall};
 use super::sock::Sock;
 use super::{Deadline, Dispatcher, Wake, worker};
@@ -56,10 +56,12 @@ pub(super) struct Out {
     pub(super) sock: Option<Sock>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
-    /// Somebody asked for the end.
-    pub(super) closing: bool,
-    /// The worker has ended, for this reason.
-    pub(super) ended: Option<End>,
+    /// What broke it last, for whoever waits while it tries again.
+    pub(super) last_fault: Option<Fault>,
+    /// It is to end, or has ended, for this reason; the first one counts.
+    pub(super) end: Option<End>,
+    /// The worker has said its last word.
+    pub(super) gone: bool,
     /// What the worker waits for.
     pub(super) step: &'static str,
     /// Callers that wait for `changed`.
@@ -68,10 +70,13 @@ pub(super) struct Out {
 
 /// Why a connection is no more.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) state: ConState,
-    /// `None`: it was closed from this side.
-    pub(super) fault: Option<Fault>,
+pub(super) enum End {
+    /// It was closed from this side.
+    Closed,
+    /// It broke, in that state.
+    Broken(ConState, Fault),
+    /// A callback of its owner's panicked.
+    Panicked,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +88,7 @@ pub(super) struct CounterCells {
 }
 
 /// What a connection has done so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Counters {
     /// Messages given to `send`.
     pub sent: u64,
@@ -93,10 +98,12 @@ pub struct Counters {
     pub opened: u64,
     /// Times the connection broke.
     pub faults: u64,
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or for the peer's acknowledgement.
     pub queued_bytes: usize,
     /// Where it is in its life.
     pub state: ConState,
+    /// What broke it last.
+    pub last_fault: Option<Fault>,
 }
 
 /// A message that [`Connection::try_send`] hands back.
@@ -121,8 +128,9 @@ impl Connection {
             tx,
             sock: None,
             fault: None,
-            closing: false,
-            ended: None,
+            last_fault: None,
+            end: None,
+            gone: false,
             step: "TCP connection",
             waiters: 0,
         };
@@ -196,6 +204,11 @@ impl Connection {
         }
     }
 
+    /// The same without a wait, for who holds a lock: the queue may grow over its limit.
+    pub(crate) fn send_now(&self, msg: Message) -> Result<MsgId> {
+        in_callback(|| self.send(msg))
+    }
+
     /// Sends a message if the out queue has room for it, and hands it back if not.
     pub fn try_send(&self, msg: Message) -> std::result::Result<MsgId, Box<NotSent>> {
         if let Err(error) = self.shared.messenger.check_fork().and_then(|()| check_lengths(&msg)) {
@@ -221,15 +234,24 @@ impl Connection {
         revoked
     }
 
+    /// Takes a message back if no part of it is on its way yet: nothing else is disturbed.
+    pub(crate) fn unqueue(&self, id: MsgId) {
+        let mut out = self.shared.lock();
+        out.tx.unqueue(id);
+        self.shared.notify(&out);
+    }
+
     /// Asks the peer for a sign of life; a session in standby wakes.
     pub fn keepalive(&self) {
         self.shared.lock().tx.keepalive();
         self.shared.wake.wake();
     }
 
-    /// Waits until the session is open.
+    /// Waits until the session is open. A lossless one stays so while it stands by: whether the
+    /// peer is still there, [`Connection::keepalive`] finds out.
     pub fn wait_open(&self, deadline: Deadline) -> Result<()> {
-        self.wait(deadline, "open session", |out| out.tx.state() == ConState::Open)
+        let open = |out: &Out| matches!(out.tx.state(), ConState::Open | ConState::Standby);
+        self.wait(deadline, "open session", open)
     }
 
     /// Waits until the kernel has taken all that was sent.
@@ -251,17 +273,12 @@ impl Connection {
 
     /// Where it is and what it waits for, in one line: what a time-out says.
     pub fn describe(&self) -> String {
-        let out = self.shared.lock();
-        match out.tx.state() {
-            ConState::Open => format!("{}: {}", self.shared.peer, ConState::Open),
-            state => format!("{}: {state}: no {} yet", self.shared.peer, out.step),
-        }
+        self.shared.describe(&self.shared.lock())
     }
 
     /// Whether it has ended, or is about to.
     pub fn is_closed(&self) -> bool {
-        let out = self.shared.lock();
-        out.closing || out.ended.is_some()
+        self.shared.lock().end.is_some()
     }
 
     /// What it has done so far.
@@ -275,12 +292,13 @@ impl Connection {
             faults: c.faults.load(Relaxed),
             queued_bytes: out.tx.queued_bytes(),
             state: out.tx.state(),
+            last_fault: out.last_fault.clone(),
         }
     }
 
     /// Ends the connection and waits for its thread, at most to the deadline. What was sent and
-    /// is not on the wire is dropped; nobody is told. In a callback of the connection itself it
-    /// only marks, and the thread ends when the callback returns.
+    /// is not on the wire is dropped; nobody is told. In a callback, of whichever connection, it
+    /// only marks: the thread ends when its own callback has returned.
     pub fn close(&self, deadline: Deadline) -> Result<()> {
         self.shared.messenger.check_fork()?;
         self.shared.begin_close();
@@ -304,7 +322,8 @@ fn is_full(out: &Out) -> bool {
     out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
 }
 
-fn check_lengths(msg: &Message) -> Result<()> {
+/// Refuses a message with a segment that no peer would take.
+pub(crate) fn check_lengths(msg: &Message) -> Result<()> {
     for (segment, len, max) in [
         ("front", msg.front.len(), limits::MSG_MAX_FRONT_LEN),
         ("middle", msg.middle.len(), limits::MSG_MAX_MIDDLE_LEN),
@@ -363,13 +382,7 @@ impl Shared {
 
     /// Why nothing can be sent any more, if so.
     pub(super) fn end_error(&self, out: &Out) -> Option<Error> {
-        match &out.ended {
-            Some(end) => Some(end.error(&self.peer)),
-            None if out.closing => {
-                Some(End { state: ConState::Closed, fault: None }.error(&self.peer))
-            }
-            None => None,
-        }
+        out.end.as_ref().map(|end| end.error(&self.peer))
     }
 
     fn wait<'a>(
@@ -391,9 +404,29 @@ impl Shared {
             out = guard;
             out.waiters -= 1;
             if !in_time {
-                let text = format!("{}: {}: no {what} in time", self.peer, out.tx.state());
-                return Err(Error::new(ErrorKind::Timeout, text));
+                return Err(self.late(&out, what));
             }
+        }
+    }
+
+    fn describe(&self, out: &Out) -> String {
+        match out.tx.state() {
+            state @ (ConState::Open | ConState::Standby | ConState::Closed) => {
+                format!("{}: {state}", self.peer)
+            }
+            state => format!("{}: {state}: no {} yet", self.peer, out.step),
+        }
+    }
+
+    /// The error of a caller that has waited long enough.
+    fn late(&self, out: &Out, what: &str) -> Error {
+        let text = format!("{}: no {what} in time", self.describe(out));
+        match &out.last_fault {
+            Some(fault) if out.tx.state() != ConState::Open => {
+                let text = format!("{text}; the last fault was: {fault}");
+                Error::new(ErrorKind::Timeout, text).with_source(fault.clone())
+            }
+            _ => Error::new(ErrorKind::Timeout, text),
         }
     }
 
@@ -403,23 +436,20 @@ impl Shared {
             return;
         }
         let mut out = self.lock();
-        out.closing = true;
+        out.end.get_or_insert(End::Closed);
         self.notify(&out);
         drop(out);
         self.wake.wake();
     }
 
-    /// Waits for the worker to end.
+    /// Waits for the worker to end; not in a callback, where it may be this thread, or one that
+    /// waits for this thread in turn.
     pub(super) fn join(&self, deadline: Deadline) -> Result<()> {
-        let own = {
-            let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner());
-            worker.as_ref().map(|w| w.thread().id()) == Some(current())
-        };
-        if own {
+        if may_block().is_err() {
             return Ok(());
         }
         let mut out = self.lock();
-        while out.ended.is_none() {
+        while !out.gone {
             out.waiters += 1;
             let (guard, in_time) = deadline.wait(&self.changed, out);
             out = guard;
@@ -432,28 +462,28 @@ impl Shared {
         drop(out);
         // It has said its last word: what is left of it is the return.
         let worker = self.worker.lock().unwrap_or_else(|e| e.into_inner()).take();
-        worker.map_or(Ok(()), |w| w.join()).map_err(|_| {
-            Error::new(ErrorKind::Closed, format!("{}: a callback panicked", self.peer))
-        })
+        if let Some(worker) = worker {
+            let _ = worker.join();
+        }
+        Ok(())
     }
-}
-
-fn current() -> ThreadId {
-    std::thread::current().id()
 }
 
 impl End {
     /// The error for whoever uses the connection now: peer, state, and what went wrong.
     pub(super) fn error(&self, peer: &Peer) -> Error {
-        match &self.fault {
-            None => Error::new(ErrorKind::Closed, format!("{peer}: closed")),
-            Some(fault) => fault_error(peer, self.state, fault),
+        match self {
+            Self::Closed => Error::new(ErrorKind::Closed, format!("{peer}: closed")),
+            Self::Broken(state, fault) => fault_error(peer, *state, fault),
+            Self::Panicked => {
+                Error::new(ErrorKind::Closed, format!("{peer}: closed, for a callback panicked"))
+            }
         }
     }
 }
 
 /// A fault as the error that a caller sees.
-pub(super) fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
+fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
     let kind = match fault {
         Fault::TimedOut(_) => ErrorKind::Timeout,
         Fault::Io(_) => ErrorKind::Io,

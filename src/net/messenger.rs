@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::connection::{Connection, Shared};
 use super::{Deadline, Dispatcher};
 use crate::auth::AuthProvider;
+use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::v1::Peer;
 use crate::msgr::{Local, Options};
@@ -21,22 +22,23 @@ pub struct Timeouts {
     /// Silence after which the peer is asked for a sign of life, which also ends a standby; `None`
     /// never asks.
     pub keepalive: Option<Duration>,
-    /// Silence after which the peer is given up.
+    /// Silence after which the peer is given up, but not before it has had one more `keepalive` to
+    /// answer.
     pub keepalive_timeout: Duration,
     /// For `send` to find room in a full out queue.
     pub send: Duration,
 }
 
 impl Default for Timeouts {
-    /// Ten seconds for each step; keepalives as `mon_client_ping_interval` (10 s) and
-    /// `mon_client_ping_timeout` (30 s).
+    /// Ten seconds for each step. A peer is asked after five seconds of silence, as the kernel asks
+    /// OSDs, and given up after fifteen, so that a call of thirty still finds another monitor.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
         Self {
             connect: ten,
             handshake: ten,
-            keepalive: Some(ten),
-            keepalive_timeout: Duration::from_secs(30),
+            keepalive: Some(Duration::from_secs(5)),
+            keepalive_timeout: Duration::from_secs(15),
             send: Duration::from_secs(30),
         }
     }
@@ -58,9 +60,8 @@ pub(super) struct Inner {
 impl Messenger {
     /// A messenger that speaks as an entity of that type, with a random nonce.
     pub fn new(entity_type: EntityType, options: Options, timeouts: Timeouts) -> Result<Self> {
-        let mut nonce = [0; 4];
-        getrandom::fill(&mut nonce)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("no random numbers: {e}")))?;
+        let nonce =
+            random().map_err(|e| Error::new(ErrorKind::Io, e.to_string()).with_source(e))?;
         let nonce = u32::from_ne_bytes(nonce).max(1);
         Ok(Self(Arc::new(Inner {
             local: Local::new(entity_type, nonce, options),

@@ -16,6 +16,7 @@ mod waiter;
 mod wake;
 mod worker;
 
+pub(crate) use connection::check_lengths;
 pub use connection::{Connection, Counters, NotSent};
 pub use deadline::Deadline;
 pub use dispatch::Dispatcher;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, End, Handle, Shared, fault_error};
+use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault};
+use crate::types::{Features, Seq};
 
 pub(super) fn spawn(
     shared: Arc<Shared>,
@@ -29,16 +30,16 @@ pub(super) fn spawn(
             deadline: None,
             heard: Instant::now(),
             asked: Instant::now(),
+            acked: Seq(0),
             backoff: Backoff::default(),
             delay: Duration::ZERO,
         };
         // A callback of the user's may panic; whoever waits must hear of the end all the same.
         let end = catch_unwind(AssertUnwindSafe(|| worker.con_workfn()));
-        let panicked = end.as_ref().err().is_some();
-        worker.end(end.unwrap_or(End { state: ConState::Closed, fault: None }));
-        if panicked {
+        if end.is_err() {
             log::error!("{}: a callback panicked", worker.shared.peer);
         }
+        worker.end(end.unwrap_or(End::Panicked));
     })
 }
 
@@ -54,6 +55,8 @@ struct Worker {
     heard: Instant,
     /// When it was last asked for a sign of life.
     asked: Instant,
+    /// The last number that the peer acknowledged.
+    acked: Seq,
     backoff: Backoff,
     /// How long to wait before the next attempt.
     delay: Duration,
@@ -70,8 +73,8 @@ impl Worker {
         loop {
             let state = {
                 let out = self.shared.lock();
-                if out.closing {
-                    return End { state: out.tx.state(), fault: None };
+                if out.end.is_some() {
+                    return End::Closed;
                 }
                 out.tx.state()
             };
@@ -82,7 +85,7 @@ impl Worker {
             };
             match step {
                 Ok(Step::Go) => {}
-                Ok(Step::Closing) => return End { state, fault: None },
+                Ok(Step::Closing) => return End::Closed,
                 Err(fault) => {
                     if let Some(end) = self.fault(fault) {
                         return end;
@@ -119,7 +122,7 @@ impl Worker {
                 break;
             }
             self.sleep(Some(left))?;
-            if self.shared.lock().closing {
+            if self.shared.lock().end.is_some() {
                 return Ok(Step::Closing);
             }
         }
@@ -127,7 +130,7 @@ impl Worker {
             return Err(Fault::Io(io::ErrorKind::AddrNotAvailable));
         };
         let sock = Sock::connect(addr)?;
-        let deadline = Instant::now() + self.shared.messenger.timeouts.connect;
+        let deadline = later(Instant::now(), self.shared.messenger.timeouts.connect);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -136,7 +139,7 @@ impl Worker {
             let ready = wait(Some((&sock, false, true)), &self.shared.wake, Some(left))?;
             if ready.woken {
                 self.shared.wake.clear();
-                if self.shared.lock().closing {
+                if self.shared.lock().end.is_some() {
                     return Ok(Step::Closing);
                 }
             }
@@ -145,7 +148,7 @@ impl Worker {
                 break;
             }
         }
-        self.deadline = Some(Instant::now() + self.shared.messenger.timeouts.handshake);
+        self.deadline = Some(later(Instant::now(), self.shared.messenger.timeouts.handshake));
         self.sock = Some(sock.clone());
         self.rx.prepare_read_banner();
         let mut out = self.shared.lock();
@@ -160,9 +163,9 @@ impl Worker {
             return Err(Fault::Io(io::ErrorKind::NotConnected));
         };
         let ask = self.keepalive_due();
-        let (gated, more) = {
+        let (gated, more, answers) = {
             let mut out = self.shared.lock();
-            if out.closing {
+            if out.end.is_some() {
                 return Ok(Step::Closing);
             }
             if let Some(fault) = out.fault.take() {
@@ -174,17 +177,19 @@ impl Worker {
             let more = !out.tx.try_write(&mut sock, &self.shared.context())?;
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
-            (Rx::is_gated(&out.tx), more)
+            let answers = out.tx.features().has(Features::MSGR_KEEPALIVE2);
+            (Rx::is_gated(&out.tx), more, answers)
         };
-        let timeout = self.time_left()?;
+        let timeout = self.time_left(answers)?;
         let ready = wait(Some((&sock, !gated, more)), &self.shared.wake, timeout)?;
         if ready.woken {
             self.shared.wake.clear();
         }
         if ready.read && !gated {
-            self.heard = Instant::now();
             self.rx.readable();
             self.try_read(&mut sock)?;
+            // Not before: while callbacks run nobody listens, and that is not the peer's silence.
+            self.heard = Instant::now();
         }
         Ok(Step::Go)
     }
@@ -194,10 +199,15 @@ impl Worker {
         while let Some(incoming) = self.rx.read_partial(sock)? {
             let (event, gated) = {
                 let mut out = self.shared.lock();
-                if out.closing {
+                if out.end.is_some() {
                     return Ok(());
                 }
                 let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                let (_, acked) = out.tx.progress();
+                if std::mem::replace(&mut self.acked, acked) != acked {
+                    // It took something, even if the next thing that it says is never heard.
+                    self.backoff.reset();
+                }
                 self.shared.notify(&out);
                 (event, Rx::is_gated(&out.tx))
             };
@@ -216,17 +226,18 @@ impl Worker {
             Event::Connected(features) => {
                 self.deadline = None;
                 self.asked = Instant::now();
-                self.backoff.reset();
                 self.shared.counters.opened.fetch_add(1, Relaxed);
                 log::info!("{}: session open, features {features}", self.shared.peer);
                 self.callback(|con| con.shared().dispatcher.connected(con));
             }
             Event::Message(msg) => {
+                self.backoff.reset();
                 self.shared.counters.received.fetch_add(1, Relaxed);
                 self.callback(|con| con.shared().dispatcher.dispatch(con, msg));
             }
             Event::RemoteReset => self.callback(|con| con.shared().dispatcher.remote_reset(con)),
-            Event::Acked(_) | Event::KeepaliveAck(_) => {}
+            Event::KeepaliveAck(_) => self.backoff.reset(),
+            Event::Acked(_) => {}
         }
     }
 
@@ -251,8 +262,8 @@ impl Worker {
     }
 
     /// How long to wait for the peer: to the deadline of the handshake, or to the next look at
-    /// the keepalive.
-    fn time_left(&self) -> Result<Option<Duration>, Fault> {
+    /// the keepalive. The silence of a peer that does not answer keepalives means nothing.
+    fn time_left(&self, answers: bool) -> Result<Option<Duration>, Fault> {
         let now = Instant::now();
         if let Some(deadline) = self.deadline {
             return match deadline.saturating_duration_since(now) {
@@ -262,12 +273,15 @@ impl Worker {
         }
         let timeouts = &self.shared.messenger.timeouts;
         let Some(interval) = timeouts.keepalive else { return Ok(None) };
-        if now.duration_since(self.heard) >= timeouts.keepalive_timeout {
-            return Err(Fault::TimedOut("answer to keepalives"));
+        let mut next = later(self.heard.max(self.asked), interval);
+        if answers {
+            let end = later(self.heard, timeouts.keepalive_timeout.max(interval.saturating_mul(2)));
+            if now >= end {
+                return Err(Fault::TimedOut("answer to keepalives"));
+            }
+            next = next.min(end);
         }
-        let next = self.heard.max(self.asked) + interval;
-        let end = self.heard + timeouts.keepalive_timeout;
-        let left = next.min(end).saturating_duration_since(now);
+        let left = next.saturating_duration_since(now);
         Ok(Some(left.max(Duration::from_millis(1))))
     }
 
@@ -279,19 +293,21 @@ impl Worker {
         self.sock = None;
         let (state, consequence) = {
             let mut out = self.shared.lock();
-            if out.closing {
-                return Some(End { state: out.tx.state(), fault: None });
+            if out.end.is_some() {
+                return Some(End::Closed);
             }
             let state = out.tx.state();
             if let Some(sock) = out.sock.take() {
                 sock.shutdown();
             }
             out.fault = None;
+            out.last_fault = Some(fault.clone());
             out.step = "TCP connection";
             let cx = self.shared.context();
             (state, con_fault(&mut self.rx, &mut out.tx, &fault, &cx))
         };
         self.delay = match consequence {
+            Consequence::Redial => self.backoff.broken(),
             Consequence::Backoff => self.backoff.failed(),
             _ => Duration::ZERO,
         };
@@ -301,30 +317,39 @@ impl Worker {
         if consequence != Consequence::Close {
             return None;
         }
-        Some(End { state, fault: Some(fault) })
+        Some(End::Broken(state, fault))
     }
 
     /// The last things a worker does.
     fn end(&mut self, end: End) {
-        {
+        let end = {
             let mut out = self.shared.lock();
             out.tx.close();
             if let Some(sock) = out.sock.take() {
                 sock.shutdown();
             }
-            out.closing = true;
-        }
+            // Whoever waits hears the reason now, and not after the callback.
+            let end = out.end.get_or_insert(end).clone();
+            self.shared.notify(&out);
+            end
+        };
         self.sock = None;
         self.shared.messenger.forget(self.shared.id);
-        if let Some(fault) = &end.fault {
-            let error = fault_error(&self.shared.peer, end.state, fault);
+        if let End::Broken(..) = end {
+            let error = end.error(&self.shared.peer);
             let told = AssertUnwindSafe(|| {
                 self.callback(|con| con.shared().dispatcher.reset(con, &error));
             });
             let _ = catch_unwind(told);
         }
         let mut out = self.shared.lock();
-        out.ended = Some(end);
+        out.gone = true;
         self.shared.notify(&out);
     }
+}
+
+/// That much after; a century after where the clock does not reach so far.
+fn later(at: Instant, d: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    at.checked_add(d).unwrap_or_else(|| at + CENTURY)
 }

@@ -53,8 +53,12 @@ features! {
     SERVER_OCTOPUS = 16, INCARNATION_3;
     OS_PERF_STAT_NS = 17, INCARNATION_3;
     CRUSH_TUNABLES = 18;
+    OSD_PGLOG_HARDLIMIT = 19, INCARNATION_2;
+    SERVER_PACIFIC = 20, INCARNATION_3;
     SERVER_LUMINOUS = 21, INCARNATION_2;
+    OSD_FIXED_COLLECTION_LIST = 22, INCARNATION_2;
     MSG_AUTH = 23;
+    RECOVERY_RESERVATION_2 = 24, INCARNATION_2;
     CRUSH_TUNABLES2 = 25;
     CREATEPOOLID = 26;
     REPLY_CREATE_INODE = 27;
@@ -62,6 +66,9 @@ features! {
     MDSENC = 29;
     OSDHASHPSPOOL = 30;
     MON_SINGLE_PAXOS = 31;
+    STRETCH_MODE = 32, INCARNATION_3;
+    SERVER_QUINCY = 33, INCARNATION_3;
+    RANGE_BLOCKLIST = 34, INCARNATION_3;
     OSD_CACHEPOOL = 35;
     CRUSH_V2 = 36;
     EXPORT_PEER = 37;
@@ -75,6 +82,8 @@ features! {
     OSD_FADVISE_FLAGS = 46;
     MDS_QUOTA = 47;
     CRUSH_V4 = 48;
+    SERVER_SQUID = 49, INCARNATION_2;
+    SERVER_TENTACLE = 50, INCARNATION_2;
     OSD_BITWISE_HOBJ_SORT = 51;
     OSD_PROXY_WRITE_FEATURES = 52;
     ERASURE_CODE_PLUGINS_V3 = 53;
@@ -185,10 +194,13 @@ mod tests {
     #[test]
     fn names_of_the_set_that_a_16_2_15_monitor_sends() {
         let names: Vec<_> = Features(0x3f01_cfbd_fffd_ffff).names().collect();
-        for want in ["SERVER_NAUTILUS", "SERVER_MIMIC", "SERVER_JEWEL", "MSG_ADDR2", "CEPHX_V2"] {
+        for want in ["SERVER_NAUTILUS", "SERVER_PACIFIC", "STRETCH_MODE", "MSG_ADDR2", "CEPHX_V2"] {
             assert!(names.iter().any(|n| n == want), "{want} in {names:?}");
         }
-        assert!(names.contains(&"bit 19".to_owned()), "an unnamed bit is kept: {names:?}");
+        assert!(!names.iter().any(|n| n.starts_with("bit ")), "all are named: {names:?}");
+        assert!(!names.iter().any(|n| n == "SERVER_QUINCY"), "{names:?}");
+        let unknown: Vec<_> = Features(1 << 45).names().collect();
+        assert_eq!(unknown, ["bit 45"], "an unnamed bit is kept");
         let two: Vec<_> = Features(1 << 2).names().collect();
         assert_eq!(two, ["bit 2"], "the retired meaning has no name here");
     }

@@ -17,6 +17,18 @@ impl UTime {
     pub fn as_duration(self) -> Duration {
         Duration::from_secs(self.sec.into()) + Duration::from_nanos(self.nsec.into())
     }
+
+    /// The point in time `d` later, or the last one there is.
+    #[must_use]
+    pub fn saturating_add(self, d: Duration) -> Self {
+        let max = Self { sec: u32::MAX, nsec: 999_999_999 };
+        self.as_duration().checked_add(d).map_or(max, |d| d.min(max.as_duration()).into())
+    }
+
+    /// How much later this point in time is than `earlier`; nothing if it is not.
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        self.as_duration().saturating_sub(earlier.as_duration())
+    }
 }
 
 impl From<Duration> for UTime {
@@ -42,5 +54,26 @@ impl Decode for UTime {
     const MIN: usize = 8;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { sec: r.u32()?, nsec: r.u32()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(sec: u32, nsec: u32) -> UTime {
+        UTime { sec, nsec }
+    }
+
+    #[test]
+    fn times_do_not_wrap() {
+        let second = Duration::from_secs(1);
+        assert_eq!(at(1, 999_999_999).saturating_add(Duration::from_nanos(1)), at(2, 0));
+        assert_eq!(at(u32::MAX, 0).saturating_add(second), at(u32::MAX, 999_999_999));
+        assert_eq!(at(0, 1).saturating_add(Duration::MAX), at(u32::MAX, 999_999_999));
+        assert_eq!(at(3, 5).saturating_since(at(1, 5)), 2 * second);
+        assert_eq!(at(1, 5).saturating_since(at(3, 5)), Duration::ZERO);
+        // Of a peer that writes more nanoseconds than a second has.
+        assert_eq!(at(1, u32::MAX).saturating_since(at(5, 0)), Duration::from_nanos(294_967_295));
     }
 }

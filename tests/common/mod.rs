@@ -1,8 +1,13 @@
-//! What the integration tests share: a real cluster, and how to skip where there is none.
+//! What the integration tests share: a real cluster, a peer that follows a script, and how to skip a
+//! test where something is missing.
 //!
 //! A test file says `mod common;` and uses a part of it, so what one does not use is not dead.
 #![allow(dead_code)]
 
+pub(crate) mod acceptor;
+pub(crate) mod client;
+pub(crate) mod live;
+pub(crate) mod logs;
 pub(crate) mod vstart;
 
 use std::fs::OpenOptions;

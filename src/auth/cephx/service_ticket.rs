@@ -43,6 +43,24 @@ pub struct AuthCapsInfo {
     pub caps: Vec<u8>,
 }
 
+impl AuthCapsInfo {
+    /// The caps of a keyring, as tickets carry them; those of an entity that has none are empty.
+    pub fn from_text(caps: Option<&str>) -> Self {
+        let mut w = Writer::new(Features::ALL);
+        if let Some(caps) = caps {
+            w.string(caps);
+        }
+        Self { allow_all: false, caps: w.into_vec() }
+    }
+
+    /// The text of the caps, if they are that of a Ceph service.
+    pub fn text(&self) -> Option<&str> {
+        let mut r = Reader::new(&self.caps);
+        let text = r.blob().ok().filter(|_| r.remaining() == 0)?;
+        std::str::from_utf8(text).ok()
+    }
+}
+
 impl Encode for AuthCapsInfo {
     fn encode(&self, w: &mut Writer) {
         w.u8(1).bool(self.allow_all).blob(&self.caps);
@@ -110,6 +128,20 @@ pub struct CephXServiceTicketInfo {
     pub ticket: AuthTicket,
     /// The same as in [`CephXServiceTicket`].
     pub session_key: CryptoKey,
+}
+
+impl CephXServiceTicketInfo {
+    /// Seals the service's part with a secret of the service (`cephx_build_service_ticket_blob`).
+    pub fn seal(&self, secret_id: u64, secret: &CryptoKey) -> Result<CephXTicketBlob, CryptoError> {
+        let plain = Zeroizing::new(self.to_bytes(Features::ALL));
+        Ok(CephXTicketBlob { secret_id, blob: secret.encrypt(Usage::TICKET_INFO, &plain)? })
+    }
+
+    /// Opens it with that secret (`cephx_decode_ticket`).
+    pub fn open(ticket: &CephXTicketBlob, secret: &CryptoKey) -> Result<Self, CryptoError> {
+        let plain = secret.decrypt(Usage::TICKET_INFO, &ticket.blob)?;
+        Ok(Reader::new(&plain).get()?)
+    }
 }
 
 impl Encode for CephXServiceTicketInfo {

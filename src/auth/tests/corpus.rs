@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::auth::EntityName;
 use crate::auth::cephx::*;
 use crate::crypto::CryptoKey;
-use crate::crypto::tests::to_hex;
 use crate::denc::{Decode, DecodeErrorKind, Encode};
+use crate::hex::to_hex;
 use crate::types::Features;
 
 fn corpus() -> Option<PathBuf> {

@@ -5,9 +5,9 @@ use super::fake_mon::{Con, FakeMon, Reply, random_key};
 use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
-use crate::crypto::tests::to_hex;
 use crate::crypto::{CryptoKey, KeyType};
 use crate::denc::{Decode, Encode, Reader};
+use crate::hex::to_hex;
 use crate::types::{Features, GlobalId};
 
 const TYPES: [(KeyType, KeyType); 4] = [

@@ -3,6 +3,7 @@ mod fake_mon;
 mod login;
 mod renewal;
 mod secrets;
+mod server;
 mod vectors;
 
 use super::*;

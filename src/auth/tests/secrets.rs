@@ -1,15 +1,17 @@
 //! No `Debug` of a public type shows a secret, in whatever way bytes can be written.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::fake_mon::{Con, FakeMon};
 use super::login::{client_of, talk};
+use super::server::{Mon, Now, TYPES, admin, osd_authorizer, show};
 use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
-use crate::crypto::tests::to_hex;
 use crate::crypto::{CryptoKey, KeyType};
 use crate::denc::{Encode, Reader};
+use crate::hex::to_hex;
 use crate::types::{Features, UTime};
 
 /// The ways in which eight bytes of a secret can be printed. Eight are enough to be no accident,
@@ -32,7 +34,7 @@ fn forms(secret: &[u8]) -> Vec<String> {
     }
     for start in 0..3 {
         let whole = base64::engine::general_purpose::STANDARD.encode(&secret[start..]);
-        forms.push(whole[..10].to_string());
+        forms.push(whole[..whole.len().min(10)].to_string());
     }
     forms
 }
@@ -105,5 +107,42 @@ fn debug_shows_no_secret() {
 
         let wrong = sealed.open(&CryptoKey::generate(t, UTime::default()).unwrap(), None);
         check("AuthError", &wrong.unwrap_err(), &secrets);
+    }
+}
+
+#[test]
+fn debug_of_the_accepting_side_shows_no_secret() {
+    for (entity, service) in TYPES {
+        let now = Now::start();
+        let mon = Mon::new(entity, service, now);
+        let client = mon.client(admin());
+        let mut secrets = vec![secret_of(mon.keyring.key(&admin()).unwrap())];
+        for service in [EntityType::OSD, EntityType::AUTH] {
+            let rotating = mon.keys().rotating_secrets(service).unwrap();
+            secrets.extend(rotating.secrets.values().map(|s| secret_of(&s.key)));
+        }
+        let (_, con) = mon.login(&client, now).unwrap();
+        check("AuthMonitor", &mon.monitor, &secrets);
+        check("AuthServiceHandler", &con, &secrets);
+
+        let ring = RotatingKeyRing::new(EntityType::OSD);
+        ring.set_secrets(mon.keys().rotating_secrets(EntityType::OSD).unwrap());
+        let options = CephxAuthorizeOptions::default();
+        let osd = CephxAuthorizeHandler::new(EntityType::OSD, Arc::new(ring), options);
+        let mut authorizer = osd_authorizer(&client, now);
+        secrets.push(secret_of(authorizer.session_key().unwrap()));
+        let mut state = AuthorizerState::with_connection_secret(64);
+        let AuthorizerVerdict::Challenge(challenge) = show(&osd, &mut state, &authorizer, now)
+        else {
+            panic!("no challenge");
+        };
+        secrets.push(state.challenge.unwrap().to_le_bytes().to_vec());
+        authorizer.add_challenge(&challenge).unwrap();
+        let verdict = show(&osd, &mut state, &authorizer, now);
+        let AuthorizerVerdict::Accepted(accepted) = &verdict else { panic!("{verdict:?}") };
+        secrets.push(accepted.connection_secret.as_ref().unwrap().as_bytes().to_vec());
+        check("AuthorizerState", &state, &secrets);
+        check("AuthorizerVerdict", &verdict, &secrets);
+        check("CephxAuthorizeHandler", &osd, &secrets);
     }
 }

@@ -1,14 +1,16 @@
 //! Bytes of live daemons. Type 2 is from a cluster of 20.2.4 that has since been destroyed; type 1
 //! has the key 00 01 .. 0f and was checked against 16.2.15.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::some_time;
 use crate::auth::cephx::*;
 use crate::auth::*;
-use crate::crypto::tests::{ENTITY_KEY, aes_key, aes256k, hex, session_key, to_hex};
+use crate::crypto::tests::{ENTITY_KEY, aes_key, aes256k, session_key};
 use crate::crypto::{CryptoError, CryptoKey, Usage};
 use crate::denc::{Decode, Encode, Reader};
+use crate::hex::{hex, to_hex};
 use crate::types::{Features, GlobalId, UTime};
 
 /// Authorizer of an OSD, part a.
@@ -204,4 +206,100 @@ fn the_inside_of_a_ticket_is_what_the_osd_reads() {
     let life = info.ticket.expires.as_duration() - info.ticket.created.as_duration();
     assert_eq!(UTime::from(life), UTime { sec: 3600, nsec: 0 });
     assert_eq!(info.to_bytes(Features::ALL), *plain);
+}
+
+/// The OSD that the authorizer was for, within the life of its ticket.
+fn osd() -> (CephxAuthorizeHandler, UTime) {
+    let key = aes256k(ROTATING_SECRET);
+    let secret = ExpiringCryptoKey { key, expiration: UTime::default() };
+    let ring = RotatingKeyRing::new(EntityType::OSD);
+    ring.set_secrets(RotatingSecrets { secrets: [(2, secret)].into(), max_ver: 3 });
+    let options = CephxAuthorizeOptions::default();
+    let handler = CephxAuthorizeHandler::new(EntityType::OSD, Arc::new(ring), options);
+    (handler, UTime { sec: 0x6b02_f840, nsec: 0 })
+}
+
+fn show(
+    osd: &CephxAuthorizeHandler,
+    state: &mut AuthorizerState,
+    part_b: &str,
+    now: UTime,
+) -> AuthorizerVerdict {
+    let bytes = [hex(PART_A), hex(part_b)].concat();
+    osd.verify_authorizer(state, CEPH_AUTH_CEPHX, &bytes, Features::SUPPORTED, now)
+}
+
+#[test]
+fn a_ticket_of_a_20_2_4_monitor_is_accepted_as_its_osd_did() {
+    let (osd, now) = osd();
+    let mut state = AuthorizerState::with_connection_secret(64);
+    let verdict = show(&osd, &mut state, PART_B, now);
+    let AuthorizerVerdict::Challenge(challenge) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(challenge.len(), hex(CHALLENGE).len());
+    // A client of that key takes the challenge for genuine.
+    osd_authorizer().add_challenge(&challenge).unwrap();
+
+    // The answer to the OSD's own challenge.
+    state.challenge = Some(SERVER_CHALLENGE);
+    let verdict = show(&osd, &mut state, PART_B_ANSWERED, now);
+    let AuthorizerVerdict::Accepted(accepted) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(accepted.reply.len(), hex(REPLY).len());
+    assert_eq!(accepted.session_key, Some(session_key()));
+    assert_eq!(accepted.peer.name.to_string(), "client.v");
+    assert_eq!(accepted.peer.global_id, GlobalId(4191));
+    assert_eq!(accepted.peer.caps.text(), Some("allow r"));
+    let mut client = osd_authorizer();
+    client.verify_reply(&accepted.reply).unwrap();
+    assert_eq!(client.connection_secret(), accepted.connection_secret.as_ref());
+
+    // To no other one, and without an answer not at all.
+    for (challenge, part_b, error) in [
+        (SERVER_CHALLENGE + 1, PART_B_ANSWERED, AuthorizerError::WrongAnswer),
+        (SERVER_CHALLENGE, PART_B, AuthorizerError::Unanswered),
+    ] {
+        state.challenge = Some(challenge);
+        let verdict = show(&osd, &mut state, part_b, now);
+        assert!(matches!(verdict, AuthorizerVerdict::Refused(e) if e == error));
+    }
+    let late = UTime { sec: 0x6b03_0630, nsec: 0x1840_31fd };
+    let verdict = show(&osd, &mut state, PART_B, late);
+    let expired = AuthorizerError::Expired { expired: late };
+    assert!(matches!(verdict, AuthorizerVerdict::Refused(e) if e == expired));
+    let before = UTime { sec: late.sec, nsec: late.nsec - 1 };
+    let verdict = show(&osd, &mut state, PART_B, before);
+    assert!(matches!(verdict, AuthorizerVerdict::Challenge(_)));
+}
+
+#[test]
+fn a_proof_of_type_1_as_16_2_15_took_it_is_accepted() {
+    let (osd, now) = osd();
+    let ticket = AuthTicket {
+        name: EntityName::new(EntityType::CLIENT, "admin"),
+        global_id: GlobalId(4101),
+        old_auid: u64::MAX,
+        created: now,
+        expires: now.saturating_add(Duration::from_secs(1)),
+        caps: AuthCapsInfo::default(),
+        flags: 0,
+    };
+    let info = CephXServiceTicketInfo { ticket, session_key: aes_key() };
+    let ticket = info.seal(2, &aes256k(ROTATING_SECRET)).unwrap();
+    let a = CephXAuthorizeA::new(GlobalId(4101), EntityType::OSD, ticket).to_bytes(Features::ALL);
+    let mut state = AuthorizerState::new();
+    let mut show = |part_b: &str, challenge| {
+        state.challenge = challenge;
+        let bytes = [a.clone(), hex(part_b)].concat();
+        osd.verify_authorizer(&mut state, CEPH_AUTH_CEPHX, &bytes, Features::SUPPORTED, now)
+    };
+    let fresh = "20000000979eeb6e12f4322ef510d7f1d9aefec56929305f510d0ff3abea904640aa11b2";
+    let answered = "20000000979eeb6e12f4322ef510d7f1d9aefec55aab9b28d397361de9a0d19fed283129";
+    let verdict = show(fresh, None);
+    assert!(matches!(verdict, AuthorizerVerdict::Challenge(c) if c.len() == 32));
+    let verdict = show(answered, Some(0x10));
+    let AuthorizerVerdict::Accepted(accepted) = verdict else { panic!("{verdict:?}") };
+    // Nonce 0x55 plus one, in an envelope.
+    let reply = CephXAuthorizeReply { nonce_plus_one: 0x56, connection_secret: None };
+    let mut r = Reader::new(&accepted.reply);
+    let plain = aes_key().decode_decrypt(&mut r, Usage::AUTHORIZE_REPLY).unwrap();
+    assert_eq!(CephXAuthorizeReply::from_bytes(&plain), Ok(reply));
 }

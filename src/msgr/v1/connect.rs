@@ -2,7 +2,7 @@
 
 use super::read::ConnectReplyMsg;
 use super::sign::Signer;
-use super::wire::{CONNECT_LOSSY, Connect, ConnectReply, tag};
+use super::wire::{Connect, ConnectReply, tag};
 use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
@@ -116,6 +116,10 @@ impl Rx {
                 Ok(None)
             }
             tag::RETRY_GLOBAL => {
+                // What it saw came from here: the counter cannot have got that far.
+                if reply.global_seq.0 > limits::MAX_GLOBAL_SEQ {
+                    return Err(Fault::BadGlobalSeq(reply.global_seq.0));
+                }
                 cx.local.global_seq(reply.global_seq);
                 self.connect_again(tx, cx)?;
                 Ok(None)
@@ -197,12 +201,13 @@ impl Rx {
         let features = self.check_opening(tx, reply, cx)?;
         tx.session.connect_seq = reply.connect_seq;
         tx.session.peer_global_seq = reply.global_seq;
-        tx.session.lossy = reply.flags & CONNECT_LOSSY != 0;
+        tx.session.lossy = reply.is_lossy();
         let authorizer = std::mem::take(&mut self.handshake).authorizer;
         let key = authorizer.as_ref().and_then(|a| a.session_key());
-        let signer = key
-            .filter(|_| cx.local.options.sign_messages)
-            .and_then(|key| Signer::new(key, features));
+        let signer = match key.filter(|_| cx.local.options.sign_messages) {
+            Some(key) => Signer::new(key, features)?,
+            None => None,
+        };
         self.signer.clone_from(&signer);
         tx.signer = signer;
         (self.features, tx.features) = (features, features);

@@ -31,6 +31,7 @@ pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
 use sign::Signer;
+pub use wire::ConnectReply;
 pub use write::MsgId;
 
 /// Whom a connection dials, and what the session promises.
@@ -108,6 +109,8 @@ pub struct Rx {
     peer: Peer,
     in_buf: InBuf,
     read: ReadState,
+    /// What was awaited when a fault came.
+    awaited: &'static str,
     handshake: Handshake,
     features: Features,
     signer: Option<Signer>,
@@ -133,6 +136,7 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
         peer,
         in_buf: InBuf::new(),
         read: ReadState::Banner,
+        awaited: "banner",
         handshake: Handshake::default(),
         features: Features::NONE,
         signer: None,
@@ -170,7 +174,8 @@ impl Tx {
         self.features
     }
 
-    /// Bytes of messages that wait for the wire.
+    /// Bytes of messages that wait for the wire or, on a lossless session, for the peer's
+    /// acknowledgement.
     pub fn queued_bytes(&self) -> usize {
         self.session.queued_bytes
     }

@@ -27,6 +27,7 @@ pub(super) enum ReadState {
     Ack,
     Keepalive2,
     Keepalive2Ack,
+    Faulted(Fault),
 }
 
 /// A message of which the header is there.
@@ -64,8 +65,10 @@ pub enum Incoming {
 /// A connect reply with its authorizer bytes.
 #[derive(Debug)]
 pub struct ConnectReplyMsg {
-    pub(super) reply: ConnectReply,
-    pub(super) authorizer: Vec<u8>,
+    /// The 26 bytes.
+    pub reply: ConnectReply,
+    /// What followed them: a challenge, or the proof that the acceptor read our authorizer.
+    pub authorizer: Vec<u8>,
 }
 
 impl Rx {
@@ -80,6 +83,7 @@ impl Rx {
             ReadState::Tag => "message",
             ReadState::Header | ReadState::Body(_) => "rest of a message",
             ReadState::Ack | ReadState::Keepalive2 | ReadState::Keepalive2Ack => "rest of a frame",
+            ReadState::Faulted(_) => self.awaited,
         }
     }
 
@@ -94,9 +98,20 @@ impl Rx {
     }
 
     /// Reads until one whole thing is there; `None` where the transport has no more for now.
+    /// After a fault it is that fault for ever, until the banner of another socket is prepared.
     pub fn read_partial(&mut self, t: &mut impl Transport) -> Result<Option<Incoming>, Fault> {
+        let outcome = self.read_one(t);
+        if let Err(fault) = &outcome {
+            self.read = ReadState::Faulted(fault.clone());
+        }
+        outcome
+    }
+
+    fn read_one(&mut self, t: &mut impl Transport) -> Result<Option<Incoming>, Fault> {
         loop {
+            self.awaited = self.awaiting();
             let need = match &mut self.read {
+                ReadState::Faulted(fault) => return Err(fault.clone()),
                 ReadState::Banner => BANNER.len(),
                 ReadState::Addrs => HELLO_LEN - BANNER.len(),
                 ReadState::ConnectReply => ConnectReply::LEN,
@@ -138,6 +153,7 @@ impl Rx {
                 ReadState::Tag => self.read_tag()?,
                 ReadState::Header => self.read_header()?,
                 ReadState::Body(body) => Some(self.read_footer(*body)?),
+                ReadState::Faulted(fault) => return Err(fault),
                 ReadState::Ack => Some(Incoming::Ack(Reader::new(self.in_buf.take(8)).get()?)),
                 ReadState::Keepalive2 => {
                     Some(Incoming::Keepalive2(Reader::new(self.in_buf.take(8)).get()?))
@@ -221,7 +237,10 @@ impl Rx {
         if footer.flags & footer_flag::COMPLETE == 0 {
             return Err(Fault::Aborted);
         }
-        let nocrc = !self.crc_data || footer.flags & footer_flag::NOCRC != 0;
+        // The flags are not signed, so in a signed session only a crc that is absent excuses.
+        let excused = footer.flags & footer_flag::NOCRC != 0
+            && (self.signer.is_none() || footer.data_crc == 0);
+        let nocrc = !self.crc_data || excused;
         for (segment, bytes, crc, checked) in [
             ("front", &front, footer.front_crc, true),
             ("middle", &middle, footer.middle_crc, true),

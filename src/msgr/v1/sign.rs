@@ -1,5 +1,7 @@
 use super::wire::{Footer, WireHeader};
-use crate::crypto::{CryptoKey, SignatureForm, SignedFields, calc_signature, check_signature};
+use crate::crypto::{
+    CryptoKey, KeyType, SignatureForm, SignedFields, calc_signature, check_signature,
+};
 use crate::msgr::Fault;
 use crate::types::Features;
 
@@ -11,11 +13,17 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// A session without MSG_AUTH has no place for a signature.
-    pub(super) fn new(key: &CryptoKey, features: Features) -> Option<Self> {
-        features
-            .has(Features::MSG_AUTH)
-            .then(|| Self { key: key.clone(), form: SignatureForm::for_features(features) })
+    /// A session without MSG_AUTH has no place for a signature. A key of type 2 signs only in the
+    /// form that CEPHX_V2 brings: a peer that lacks it is refused.
+    pub(super) fn new(key: &CryptoKey, features: Features) -> Result<Option<Self>, Fault> {
+        if !features.has(Features::MSG_AUTH) {
+            return Ok(None);
+        }
+        let form = SignatureForm::for_features(features);
+        if form == SignatureForm::Old && key.key_type() == KeyType::Aes256k {
+            return Err(Fault::PeerLacksFeatures(Features::NONE.with(Features::CEPHX_V2)));
+        }
+        Ok(Some(Self { key: key.clone(), form }))
     }
 
     pub(super) fn sign(&self, header: &WireHeader, footer: &Footer) -> Result<u64, Fault> {

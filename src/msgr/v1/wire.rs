@@ -71,14 +71,22 @@ impl Connect {
 
 /// `ceph_msg_connect_reply`, 26 bytes. `authorizer_len` bytes follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectReply {
-    pub(crate) tag: u8,
-    pub(crate) features: Features,
-    pub(crate) global_seq: GlobalSeq,
-    pub(crate) connect_seq: ConnectSeq,
-    pub(crate) protocol_version: u32,
-    pub(crate) authorizer_len: u32,
-    pub(crate) flags: u8,
+pub struct ConnectReply {
+    /// `CEPH_MSGR_TAG_*`: the verdict; [`Self::tag_name`] names it.
+    pub tag: u8,
+    /// With READY and SEQ everything that the acceptor supports; with any other tag what both
+    /// sides support and what the acceptor demands, in one word.
+    pub features: Features,
+    /// With READY and SEQ the acceptor's own, with RETRY_GLOBAL the highest that it has seen of us.
+    pub global_seq: GlobalSeq,
+    /// With READY and SEQ one more than was sent, with RETRY_SESSION what to send next.
+    pub connect_seq: ConnectSeq,
+    /// The acceptor's version of the protocol between the two kinds of entity.
+    pub protocol_version: u32,
+    /// Bytes that follow.
+    pub authorizer_len: u32,
+    /// `CEPH_MSG_CONNECT_*`; see [`Self::is_lossy`].
+    pub flags: u8,
 }
 
 impl ConnectReply {
@@ -95,6 +103,28 @@ impl ConnectReply {
             authorizer_len: r.u32()?,
             flags: r.u8()?,
         })
+    }
+
+    /// Ceph's name of the tag, without `CEPH_MSGR_TAG_`; `None` where it is none of a reply.
+    pub fn tag_name(&self) -> Option<&'static str> {
+        Some(match self.tag {
+            tag::READY => "READY",
+            tag::RESETSESSION => "RESETSESSION",
+            tag::WAIT => "WAIT",
+            tag::RETRY_SESSION => "RETRY_SESSION",
+            tag::RETRY_GLOBAL => "RETRY_GLOBAL",
+            tag::BADPROTOVER => "BADPROTOVER",
+            tag::BADAUTHORIZER => "BADAUTHORIZER",
+            tag::FEATURES => "FEATURES",
+            tag::SEQ => "SEQ",
+            tag::CHALLENGE_AUTHORIZER => "CHALLENGE_AUTHORIZER",
+            _ => return None,
+        })
+    }
+
+    /// Whether a session that this reply opens does not survive a fault, as the acceptor decides.
+    pub fn is_lossy(&self) -> bool {
+        self.flags & CONNECT_LOSSY != 0
     }
 }
 
@@ -201,11 +231,7 @@ impl Footer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(s: &str) -> Vec<u8> {
-        let s: String = s.split_whitespace().collect();
-        (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).unwrap()).collect()
-    }
+    use crate::hex::hex;
 
     #[test]
     fn the_connect_message_of_the_linux_client() {
@@ -222,6 +248,19 @@ mod tests {
         let wire = hex("feaaa47ab88e012f 08000000 01000000 00000000 0f000000 00000000 00000000 00");
         assert_eq!(connect.encode(), wire);
         assert_eq!(wire.len(), 33);
+    }
+
+    #[test]
+    fn the_replies_of_a_16_2_15_monitor_and_osd() {
+        let reply = |s| ConnectReply::decode(&mut Reader::new(&hex(s))).unwrap();
+        let seq = reply("0d fffffdffbdcf013f 26000000 01000000 0f000000 00000000 01");
+        assert_eq!((seq.tag_name(), seq.is_lossy()), (Some("SEQ"), true));
+        assert_eq!((seq.connect_seq, seq.protocol_version), (ConnectSeq(1), 15));
+        assert_eq!(seq.features, Features(0x3f01_cfbd_fffd_ffff));
+        let bad = reply("0a 0000044200020104 00000000 00000000 18000000 00000000 00");
+        assert_eq!((bad.tag_name(), bad.is_lossy()), (Some("BADPROTOVER"), false));
+        assert_eq!((bad.features, bad.protocol_version), (Features(0x0401_0200_4204_0000), 24));
+        assert_eq!(ConnectReply { tag: tag::MSG, ..seq }.tag_name(), None);
     }
 
     /// The header of a signed message that a 16.2.15 OSD took.

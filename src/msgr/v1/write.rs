@@ -35,6 +35,11 @@ impl Tx {
         self.session.remove(id.0) || unsent != Revoked::Absent
     }
 
+    /// Takes a message back only if no part of it has been prepared for the wire.
+    pub(crate) fn unqueue(&mut self, id: MsgId) {
+        self.session.unqueue(id.0);
+    }
+
     /// Asks the peer for a sign of life (`ceph_con_keepalive`).
     pub fn keepalive(&mut self) {
         self.keepalive_due = true;
@@ -105,9 +110,9 @@ impl Tx {
             footer.flags |= super::wire::footer_flag::SIGNED;
         }
         log::trace!(
-            "{}: > msg type {} seq {} tid {} ({}+{}+{})",
+            "{}: > {} seq {} tid {} ({}+{}+{})",
             self.peer,
-            header.header.msg_type,
+            header.header.type_name(),
             header.header.seq,
             header.header.tid,
             front.len(),

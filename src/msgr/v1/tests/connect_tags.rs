@@ -171,9 +171,28 @@ fn retry_global_jumps_over_what_the_peer_saw() {
 }
 
 #[test]
+fn retry_global_cannot_use_the_counter_up() {
+    let mut con = Scenario::lossless().connect();
+    let lie = Reply::new(RETRY_GLOBAL).global_seq(u32::MAX).bytes();
+    assert_eq!(con.receive(&lie), Err(Fault::BadGlobalSeq(u32::MAX)));
+    con.fault(&Fault::BadGlobalSeq(u32::MAX));
+    assert_eq!(con.dial_to_connect().global_seq, 2, "other peers are not touched");
+}
+
+#[test]
 fn wait_is_not_for_a_client() {
     let mut con = Scenario::lossless().connect();
     assert_eq!(con.receive(&Reply::new(WAIT).bytes()), Err(Fault::WaitAsClient));
+}
+
+#[test]
+fn after_a_fault_in_reading_nothing_is_read_from_that_socket() {
+    let mut con = Scenario::lossless().open();
+    assert_eq!(con.receive(&[99]), Err(Fault::BadTag(99)));
+    assert_eq!(con.rx.awaiting(), "message", "what was awaited is known after it");
+    assert_eq!(con.receive(&[9]), Err(Fault::BadTag(99)), "a keepalive, if it were read");
+    con.fault(&Fault::BadTag(99));
+    con.dial_to_connect();
 }
 
 #[test]
@@ -235,7 +254,7 @@ fn a_challenge_is_answered_with_the_same_message() {
     assert_eq!(second.open_authorizer(&key), (AUTH_NONCE, Some(0x11)));
     // Made beside a 16.2.15 OSD: key 00..0f, nonce 0x55, challenge 0x10.
     let answered = "20000000979eeb6e12f4322ef510d7f1d9aefec55aab9b28d397361de9a0d19fed283129";
-    assert_eq!(crate::crypto::tests::to_hex(&second.authorizer[138..]), answered);
+    assert_eq!(crate::hex::to_hex(&second.authorizer[138..]), answered);
     assert_eq!(Request { authorizer: first.authorizer.clone(), ..second }, first);
 
     // Once more, as after the peer has swapped connections: the same nonce, the new challenge.

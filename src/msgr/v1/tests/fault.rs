@@ -56,6 +56,7 @@ faults! {
     Fault::FeaturesMissing(_), Fault::FeaturesMissing(Features(1)) => Final;
     Fault::PeerLacksFeatures(_), Fault::PeerLacksFeatures(Features(1)) => Final;
     Fault::WaitAsClient, Fault::WaitAsClient => Again;
+    Fault::BadGlobalSeq(_), Fault::BadGlobalSeq(u32::MAX) => Again;
     Fault::BadConnectSeq { .. }, Fault::BadConnectSeq { want: 1, got: 2 } => Again;
     Fault::TooManyRounds(_), Fault::TooManyRounds(32) => Again;
     Fault::BadTag(_), Fault::BadTag(99) => Again;

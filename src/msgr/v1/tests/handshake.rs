@@ -2,14 +2,10 @@
 
 use super::acceptor::*;
 use super::*;
+use crate::hex::hex;
 
 const HELLO: usize = 145;
 const CONNECT: usize = 33;
-
-fn hex(s: &str) -> Vec<u8> {
-    let s: String = s.split_whitespace().collect();
-    crate::crypto::tests::hex(&s)
-}
 
 fn dialled() -> Con {
     Scenario::lossless().until(ConState::V1Banner)

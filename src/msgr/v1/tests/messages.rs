@@ -3,7 +3,8 @@
 use super::acceptor::*;
 use super::*;
 use crate::crypto::SignatureForm;
-use crate::crypto::tests::{hex, session_key};
+use crate::crypto::tests::session_key;
+use crate::hex::hex;
 use crate::limits::{MSG_MAX_DATA_LEN, MSG_MAX_FRONT_LEN, MSG_MAX_MIDDLE_LEN};
 use crate::types::Tid;
 use bytes::Bytes;
@@ -259,16 +260,29 @@ fn what_is_signed_cannot_be_changed_with_its_crcs_set_right() {
 }
 
 #[test]
-fn a_key_of_type_2_without_cephx_v2_signs_nothing_and_passes_nothing() {
-    let open = || {
-        let scenario = Scenario::lossless().auth(Auth::Cephx(session_key()));
-        scenario.without(Features::CEPHX_V2).open()
-    };
-    assert_eq!(open().receive(&full().bytes(true)), Err(Fault::BadSignature));
-    let mut con = open();
-    con.send(1);
-    assert_eq!(con.run(), Err(Fault::BadSignature));
-    assert_eq!(con.pipe.output, b"", "it does not go out unsigned");
+fn a_key_of_type_2_opens_no_session_that_it_cannot_sign() {
+    let scenario = Scenario::lossless().auth(Auth::Cephx(session_key()));
+    let scenario = scenario.without(Features::CEPHX_V2);
+    let mut con = scenario.connect();
+    con.answer_challenge();
+    let opening = con.peer.clone().connect_seq(1).bytes();
+    let lacking = Fault::PeerLacksFeatures(Features::NONE.with(Features::CEPHX_V2));
+    assert_eq!(con.receive(&opening), Err(lacking.clone()));
+    assert!(lacking.is_final(), "the next attempt would end the same way");
+    assert_ne!(con.state(), ConState::Open);
+}
+
+#[test]
+fn nocrc_excuses_no_crc_that_is_signed() {
+    // The flags of a footer are not signed: whoever changes data on the way could set NOCRC too.
+    for (scenario, key, form) in signing() {
+        let mut wire = full().signed(&key, form).bytes(true);
+        let len = wire.len();
+        wire[len - 22] ^= 1;
+        *wire.last_mut().unwrap() |= NOCRC;
+        let mut con = scenario.open();
+        assert_eq!(con.receive(&wire), Err(Fault::BadCrc("data")), "{form:?}");
+    }
 }
 
 #[test]

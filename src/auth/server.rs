@@ -1,0 +1,116 @@
+//! The accepting side of a connection: whether a peer's authorizer is to be believed.
+
+use std::fmt::{self, Debug};
+
+use super::cephx::AuthCapsInfo;
+use super::{AuthorizerError, CEPH_AUTH_UNKNOWN, ConnectionSecret, EntityName};
+use crate::crypto::CryptoKey;
+use crate::types::{Features, GlobalId, UTime};
+
+/// Who a peer has shown to be, and what it may do here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthPeer {
+    /// Who.
+    pub name: EntityName,
+    /// The number that the monitors gave.
+    pub global_id: GlobalId,
+    /// What it may do at this service.
+    pub caps: AuthCapsInfo,
+}
+
+/// How the authorizers of accepted connections are checked.
+pub trait AuthServer: Send + Sync + Debug {
+    /// Checks the authorizer of one connect message: its `CEPH_AUTH_*`, its bytes, and the features
+    /// that the peer offers with it. Never blocks. `state` is that of the socket.
+    fn verify_authorizer(
+        &self,
+        state: &mut AuthorizerState,
+        protocol: u32,
+        authorizer: &[u8],
+        features: Features,
+        now: UTime,
+    ) -> AuthorizerVerdict;
+
+    /// The features that a peer must have which shows an authorizer of that protocol, for an answer
+    /// that says so (FEATURES) in place of a refusal.
+    fn required_features(&self, protocol: u32) -> Features {
+        let _ = protocol;
+        Features::NONE
+    }
+}
+
+/// What is remembered between the authorizers that come through one socket.
+#[derive(Default)]
+pub struct AuthorizerState {
+    /// The challenge that was sent; gone when an authorizer is refused.
+    pub(super) challenge: Option<u64>,
+    pub(super) connection_secret_len: usize,
+}
+
+impl AuthorizerState {
+    /// For a new socket of messenger v1.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For one of msgr2, whose connection secret has that many bytes: 64 in secure mode, else 0.
+    pub fn with_connection_secret(len: usize) -> Self {
+        Self { challenge: None, connection_secret_len: len }
+    }
+}
+
+impl Debug for AuthorizerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let challenged = self.challenge.is_some();
+        f.debug_struct("AuthorizerState").field("challenged", &challenged).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of an authorizer.
+#[derive(Debug)]
+pub enum AuthorizerVerdict {
+    /// The peer must answer these bytes first (CHALLENGE_AUTHORIZER).
+    Challenge(Vec<u8>),
+    /// The peer is who it says. The same authorizer may come again after a RETRY.
+    Accepted(Box<AcceptedAuthorizer>),
+    /// No authorizer is asked for: the peer logs in with messages, and nothing is signed.
+    NotAsked,
+    /// The peer is not believed (BADAUTHORIZER, without bytes). The next one on the socket is
+    /// challenged anew.
+    Refused(AuthorizerError),
+}
+
+/// What an authorizer has brought.
+#[derive(Debug)]
+pub struct AcceptedAuthorizer {
+    /// What shows the peer that we could read it; goes with each further answer on the socket.
+    pub reply: Vec<u8>,
+    /// Signs messages (v1) or the handshake (v2); `None` if nothing is signed.
+    pub session_key: Option<CryptoKey>,
+    /// What the keys of secure mode are cut from (v2 alone).
+    pub connection_secret: Option<ConnectionSecret>,
+    /// Who the peer is.
+    pub peer: AuthPeer,
+}
+
+/// That of a monitor for its clients: they show no authorizer, and log in with
+/// [`AuthServiceHandler`](super::AuthServiceHandler).
+#[derive(Clone, Copy, Debug)]
+pub struct MonAuthServer;
+
+impl AuthServer for MonAuthServer {
+    fn verify_authorizer(
+        &self,
+        _: &mut AuthorizerState,
+        protocol: u32,
+        _: &[u8],
+        _: Features,
+        _: UTime,
+    ) -> AuthorizerVerdict {
+        match protocol {
+            CEPH_AUTH_UNKNOWN => AuthorizerVerdict::NotAsked,
+            // Whoever shows one expects an answer that proves something.
+            other => AuthorizerVerdict::Refused(AuthorizerError::BadProtocol(other)),
+        }
+    }
+}

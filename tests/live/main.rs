@@ -1,0 +1,13 @@
+//! Clusters of the distribution's Ceph, and what happens to those who use them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod auth_none;
+mod authserver;
+mod commands;
+mod failover;
+mod handles;
+mod login;
+mod quorum;
+mod timeouts;

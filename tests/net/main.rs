@@ -1,0 +1,12 @@
+//! The threads and sockets, over real sockets on loopback, with peers that misbehave.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod callbacks;
+mod close;
+mod failures;
+mod inbox;
+mod keepalive;
+mod lossless;
+mod queue;

@@ -1,0 +1,124 @@
+//! What the process has after many connections: the threads and descriptors that it had before. The
+//! one test here has the process for itself.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use ceph_msgr::msgr::{Message, Policy};
+use ceph_msgr::net::{Inbox, Timeouts};
+use common::acceptor::*;
+use common::client::*;
+
+fn threads() -> BTreeMap<String, String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    tasks
+        .filter_map(|task| {
+            let path = task.ok()?.path();
+            let name = std::fs::read_to_string(path.join("comm")).ok()?;
+            Some((path.file_name()?.to_str()?.to_owned(), name.trim().to_owned()))
+        })
+        .collect()
+}
+
+/// What each descriptor is, without that of the directory that is read here.
+fn descriptors() -> BTreeMap<String, String> {
+    let fds = std::fs::read_dir("/proc/self/fd").expect("/proc");
+    fds.filter_map(|fd| {
+        let path = fd.ok()?.path();
+        let target = std::fs::read_link(&path).ok()?.display().to_string();
+        let number = path.file_name()?.to_str()?.to_owned();
+        (!target.starts_with("/proc/")).then_some((number, target))
+    })
+    .collect()
+}
+
+#[test]
+fn a_thousand_connections_leave_nothing() {
+    let (_taken, refused) = closed_port();
+    let before = (threads(), descriptors());
+    connections_of_all_kinds(refused);
+    for round in 0..1000 {
+        // A new port each time: a session that was cut may dial once more before it is closed.
+        let acceptor = Acceptor::new();
+        let messenger = messenger(patient());
+        let (dispatcher, _heards) = recorder();
+        let lossy = if round % 2 == 0 { Policy::LOSSY_CLIENT } else { Policy::LOSSLESS_CLIENT };
+        let peer = if round % 7 == 6 { peer_at(refused, lossy) } else { acceptor.peer(lossy) };
+        let con = messenger.connect(peer, no_auth(), dispatcher).unwrap();
+        if round % 7 == 6 {
+            con.close(soon()).unwrap();
+            continue;
+        }
+        let mut wire = acceptor.accept();
+        // How far it gets...
+        match round % 7 {
+            0 => {}
+            1 => wire.send(b"ceph"),
+            2 => wire.hellos(),
+            3 => {
+                wire.hellos();
+                wire.read_connect();
+            }
+            _ => {
+                wire.hellos();
+                let connect = wire.read_connect();
+                wire.open(&connect, round % 2 == 0, 0);
+                con.send(Message::new(1, vec![0; 100])).unwrap();
+            }
+        }
+        // ... and how it ends.
+        match round % 5 {
+            0 => drop(con),
+            1 => con.close(soon()).unwrap(),
+            2 => messenger.shutdown(soon()).unwrap(),
+            3 => {
+                drop(wire);
+                con.close(soon()).unwrap();
+            }
+            _ => {
+                drop(messenger);
+                drop(wire);
+                drop(con);
+            }
+        }
+    }
+    // Who drops a connection does not wait for its thread.
+    until("all threads end", || threads().len() <= before.0.len());
+    assert_eq!((threads(), descriptors()), before);
+}
+
+/// Threads have names, and no program that is started inherits a descriptor.
+fn connections_of_all_kinds(refused: std::net::SocketAddr) {
+    let acceptor = Acceptor::new();
+    let patient = Timeouts { connect: Duration::MAX, ..patient() };
+    let messenger = messenger(patient);
+    let inbox = Inbox::new(10).unwrap();
+    let dial = |peer| messenger.connect(peer, no_auth(), inbox.dispatcher()).unwrap();
+    let mut osd12 = acceptor.peer(Policy::LOSSLESS_CLIENT);
+    osd12.name.num = 12;
+    let _open = dial(osd12);
+    let _wire = acceptor.open(false);
+    let _halfway = dial(acceptor.peer(Policy::LOSSY_CLIENT));
+    let mut halfway_wire = acceptor.accept();
+    halfway_wire.hellos();
+    let _retries = dial(peer_at(refused, Policy::LOSSLESS_CLIENT));
+    let names = threads();
+    for want in ["msgr-osd.12", "msgr-osd.3"] {
+        assert!(names.values().any(|name| name == want), "{want} in {names:?}");
+    }
+    // Three eventfds and a socket at least, beside those of the test itself.
+    let mine = descriptors();
+    assert!(mine.values().filter(|fd| fd.contains("eventfd")).count() >= 3, "{mine:?}");
+    let out = Command::new("ls")
+        .args(["-l", "/proc/self/fd"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("ls");
+    let inherited = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && inherited.contains("-> "), "{inherited}");
+    assert!(!inherited.contains("socket:") && !inherited.contains("eventfd"), "{inherited}");
+    messenger.shutdown(soon()).unwrap();
+}

@@ -1,0 +1,240 @@
+//! What the library asks of the kernel, as strace(1) sees it, and how it bears what the kernel may
+//! answer: EINTR at any call, and the process id of a fork.
+//!
+//! Each test runs this binary again under strace, with one of the scenarios at the end.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ceph_msgr::error::ErrorKind;
+use ceph_msgr::msgr::{Message, Policy};
+use ceph_msgr::net::{Connection, Delivery, Inbox, Messenger};
+use common::acceptor::*;
+use common::client::*;
+use common::skip;
+
+const SCENARIO: &str = "NET_SYSCALLS_SCENARIO";
+const ROUNDS: usize = 200;
+
+/// Runs a scenario under strace; what that writes, or `None` where it cannot be used here.
+fn strace(scenario: &str, args: &[&str]) -> Option<String> {
+    let works = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|out| out.status.success());
+    if !works {
+        skip("strace is not installed, or may not trace");
+        return None;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let trace = dir.path().join("trace");
+    let out = Command::new("strace")
+        .arg("-f")
+        .arg("-o")
+        .arg(&trace)
+        .args(args)
+        .arg(std::env::current_exe().expect("this binary"))
+        .args(["--exact", scenario, "--nocapture"])
+        .env(SCENARIO, scenario)
+        .stdin(Stdio::null())
+        .output()
+        .expect("strace can be run");
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{scenario} under strace:\n{said}");
+    Some(std::fs::read_to_string(&trace).expect("a trace"))
+}
+
+/// Leaves a mark in the trace, by which the thread and the moment are known.
+fn mark(what: &str) {
+    let _ = Path::new("/mark").join(what).symlink_metadata();
+}
+
+/// Who left that mark, and where in the trace.
+fn find_mark(trace: &[&str], what: &str) -> (String, usize) {
+    let at = trace.iter().position(|line| line.contains(&format!("\"/mark/{what}\"")));
+    let at = at.unwrap_or_else(|| panic!("no mark {what:?} in the trace"));
+    (tid(trace[at]).to_owned(), at)
+}
+
+fn tid(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or("")
+}
+
+/// Calls of one thread, by name. One that was interrupted in the trace by another thread's is counted
+/// where it begins.
+fn calls(trace: &[&str], thread: &str) -> BTreeMap<String, usize> {
+    let mut calls = BTreeMap::new();
+    for line in trace.iter().filter(|line| tid(line) == thread) {
+        let call = line[thread.len()..].trim_start();
+        if let Some((name, _)) = call.split_once('(')
+            && !call.starts_with(['<', '+', '-'])
+        {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}
+
+/// An idle connection, with a question that is sent and an answer that comes: one sendmsg on the
+/// sender's thread, one poll and one recv on the worker's. No read in vain, and no eventfd.
+#[test]
+fn an_idle_message_costs_one_call_for_each_thing_that_happens() {
+    let Some(trace) = strace("questions_and_answers", &[]) else { return };
+    let trace: Vec<_> = trace.lines().collect();
+    let (sender, begin) = find_mark(&trace, "begin");
+    let (_, end) = find_mark(&trace, "end");
+    let (worker, _) = find_mark(&trace, "worker");
+    let trace = &trace[begin + 1..end];
+    let (sent, received) = (calls(trace, &sender), calls(trace, &worker));
+    let of = |calls: &BTreeMap<String, usize>, name: &str| calls.get(name).copied().unwrap_or(0);
+    let all = format!("sender {sent:?}, worker {received:?}");
+    assert_eq!(of(&sent, "sendmsg"), ROUNDS, "{all}");
+    assert_eq!(of(&received, "recvfrom"), ROUNDS, "{all}");
+    let polls = of(&received, "ppoll") + of(&received, "poll");
+    assert!((ROUNDS..=ROUNDS + 1).contains(&polls), "{all}");
+    for (thread, calls) in [("sender", &sent), ("worker", &received)] {
+        for name in ["read", "write", "recvmsg", "fcntl", "setsockopt"] {
+            assert_eq!(of(calls, name), 0, "{name} of the {thread}: {all}");
+        }
+    }
+    assert_eq!(of(&received, "sendmsg"), 0, "the worker has nothing to send: {all}");
+    // To hand the answer over: one that wakes and one that sleeps, and sometimes a lock is taken.
+    let futexes = of(&sent, "futex") + of(&received, "futex");
+    assert!(futexes < 3 * ROUNDS, "{all}");
+    let in_vain = trace.iter().find(|line| tid(line) == worker && line.contains("EAGAIN"));
+    assert!(in_vain.is_none_or(|line| line.contains("futex")), "{in_vain:?}");
+    println!("{ROUNDS} questions and answers: {all}");
+}
+
+/// A write to a socket that the peer has closed must not end a program that does not ignore SIGPIPE,
+/// and a program that it starts must not inherit the socket.
+#[test]
+fn sockets_raise_no_signal_and_are_not_inherited() {
+    let Some(trace) = strace("questions_and_answers", &["-e", "trace=%network,eventfd2"]) else {
+        return;
+    };
+    let lines = |name: &str| {
+        let name = format!(" {name}(");
+        trace.lines().filter(|l| l.contains(&name)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sent = lines("sendmsg");
+    assert!(sent.len() >= ROUNDS);
+    assert!(sent.iter().all(|l| l.contains("MSG_NOSIGNAL")), "{:?}", sent.first());
+    let made = [lines("socket"), lines("eventfd2")].concat();
+    assert!(made.len() >= 3);
+    assert!(made.iter().all(|l| l.contains("CLOEXEC")), "{made:?}");
+}
+
+/// Every third poll, recv and send is interrupted.
+#[test]
+fn interrupted_calls_are_made_again() {
+    let inject = ["ppoll", "poll", "recvfrom", "sendmsg"]
+        .map(|call| format!("inject={call}:error=EINTR:when=2+3"));
+    let args: Vec<_> = inject.iter().flat_map(|i| ["-e", i]).collect();
+    let Some(trace) = strace("questions_and_answers", &args) else { return };
+    let interrupted =
+        |call: &str| trace.lines().filter(|l| l.contains(call) && l.contains("EINTR")).count();
+    for call in ["ppoll", "recvfrom", "sendmsg"] {
+        assert!(interrupted(call) > ROUNDS / 4, "{call}: {}", interrupted(call));
+    }
+}
+
+/// A fork has the handles and not the threads: every call says so, and the end of a handle does not
+/// touch the session, which is the parent's.
+#[test]
+fn a_fork_is_refused_and_leaves_the_session_alone() {
+    // getpid(2) answers as it does to a fork, from some call on.
+    strace("handles_in_a_fork", &["-e", "inject=getpid:retval=1:when=30+"]);
+}
+
+fn is_wanted(scenario: &str) -> bool {
+    std::env::var(SCENARIO).is_ok_and(|wanted| wanted == scenario)
+}
+
+fn open(messenger: &Messenger, inbox: &Inbox) -> (Connection, Wire) {
+    let acceptor = Acceptor::new();
+    let peer = acceptor.peer(Policy::LOSSY_CLIENT);
+    let dispatcher = inbox.dispatcher();
+    let marks = hook(move |con, call| match call {
+        Call::Connected => mark("worker"),
+        Call::Message(msg) => dispatcher.dispatch(con, msg),
+        _ => {}
+    });
+    let con = messenger.connect(peer, no_auth(), marks).expect("a thread");
+    let wire = acceptor.open(true);
+    con.wait_open(soon()).unwrap();
+    (con, wire)
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn questions_and_answers() {
+    if !is_wanted("questions_and_answers") {
+        return;
+    }
+    let messenger = messenger(patient());
+    let inbox = Inbox::new(10).unwrap();
+    let (con, mut wire) = open(&messenger, &inbox);
+    let peer = std::thread::spawn(move || {
+        for seq in 1..=ROUNDS as u64 + 1 {
+            let question = wire.msg();
+            wire.send_msg(seq, 2, &question.front, b"");
+        }
+        wire
+    });
+    let ask = || {
+        con.send(Message::new(1, &b"a small question"[..])).unwrap();
+        let answer = inbox.recv(soon()).unwrap();
+        assert!(matches!(&answer, Delivery::Message(_, msg) if msg.header.msg_type == 2));
+    };
+    // Once for what happens once.
+    ask();
+    mark("begin");
+    (0..ROUNDS).for_each(|_| ask());
+    mark("end");
+    peer.join().unwrap();
+    con.close(soon()).unwrap();
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn handles_in_a_fork() {
+    if !is_wanted("handles_in_a_fork") {
+        return;
+    }
+    let messenger = messenger(patient());
+    let inbox = Inbox::new(10).unwrap();
+    let (con, mut wire) = open(&messenger, &inbox);
+    let msg = || Message::new(1, vec![]);
+    let mut sent = 0;
+    let refused = loop {
+        match con.try_send(msg()) {
+            Ok(_) => sent += 1,
+            Err(refused) => break refused,
+        }
+        assert!(sent < 1000, "it is never a fork");
+    };
+    assert!(sent > 0);
+    let calls = [
+        refused.error,
+        con.send(msg()).unwrap_err(),
+        con.wait_open(soon()).unwrap_err(),
+        con.flush(soon()).unwrap_err(),
+        con.acked(soon()).unwrap_err(),
+        con.close(soon()).unwrap_err(),
+        messenger.connect(*con.peer(), no_auth(), inbox.dispatcher()).unwrap_err(),
+        messenger.shutdown(soon()).unwrap_err(),
+    ];
+    for error in calls {
+        assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+    }
+    drop(con);
+    // The parent's thread, which here is in the same process, goes on.
+    (1..=sent).for_each(|seq| assert_eq!(wire.msg().seq, seq));
+    wire.send_stamp(KEEPALIVE2, [3; 8]);
+    assert_eq!(wire.frame(), Frame::Keepalive2Ack([3; 8]));
+}
