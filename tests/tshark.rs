@@ -76,7 +76,9 @@ impl Traffic {
         let filter = filter(&cluster);
 
         let capture = Capture::start(&filter, &dir.path().join("theirs")).expect("it did before");
-        for cmd in [&["status"][..], &["pg", "stat"], &["tell", "osd.0", "version"]] {
+        // The map of the OSDs is asked for in different ways: a command here, so there too.
+        let getmap = &["osd", "getmap", "-o", "/dev/null"][..];
+        for cmd in [&["status"][..], &["pg", "stat"], &["tell", "osd.0", "version"], getmap] {
             let output = cluster.ceph(cmd);
             assert!(output.status.success(), "{cmd:?}: {output:?}");
         }
