@@ -7,12 +7,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// What a command gave back: `outs` is text for a person, `outbl` the output itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CommandOutput {
     /// What the real `ceph` prints to stderr.
     pub outs: String,
     /// What the real `ceph` prints to stdout.
     pub outbl: Bytes,
+}
+
+impl fmt::Debug for CommandOutput {
+    /// The lengths: `auth get-key` has a key for output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outs, outbl) = (self.outs.len(), self.outbl.len());
+        write!(f, "CommandOutput({outs} bytes of outs, {outbl} of outbl)")
+    }
 }
 
 /// The kinds of [`Error`], by what a caller can do about them.

@@ -22,21 +22,17 @@ pub enum KeyringError {
     /// The text is not of Ceph's syntax.
     #[error(transparent)]
     Syntax(#[from] IniError),
-    /// A section is not named as an entity is.
-    #[error("{at}: [{section}] is not the name of an entity")]
+    /// A section is not named as an entity is. Its text is not told: it may be a key gone astray.
+    #[error("{at}: the section is not named as an entity is")]
     BadName {
-        /// The section.
-        section: String,
         /// Where it stands.
         at: Place,
     },
-    /// A setting other than `key`, `caps SERVICE` and the obsolete `auid`.
-    #[error("{at}: [{name}] {setting:?} is no setting of a keyring")]
+    /// A setting other than `key`, `caps SERVICE` and the obsolete `auid`; not told either.
+    #[error("{at}: [{name}] not a setting of a keyring")]
     BadSetting {
         /// Whose section it is.
         name: EntityName,
-        /// The setting.
-        setting: String,
         /// Where it stands.
         at: Place,
     },
@@ -206,10 +202,8 @@ impl Keyring {
         let at = |line| Place { path: path.map(Path::to_owned), line };
         let mut keyring = Self::default();
         for (section, settings) in ini.sections().filter(|(name, _)| *name != "global") {
-            let name: EntityName = section.parse().map_err(|_| KeyringError::BadName {
-                section: section.to_owned(),
-                at: at(settings.line),
-            })?;
+            let name: EntityName =
+                section.parse().map_err(|_| KeyringError::BadName { at: at(settings.line) })?;
             for (setting, value) in &settings.settings {
                 let setting = setting.replace('_', " ");
                 match setting.strip_prefix("caps ").filter(|service| !service.is_empty()) {
@@ -221,7 +215,7 @@ impl Keyring {
                     }
                     None if setting == "auid" => {}
                     None => {
-                        return Err(KeyringError::BadSetting { at: at(value.line), name, setting });
+                        return Err(KeyringError::BadSetting { at: at(value.line), name });
                     }
                 }
             }

@@ -67,7 +67,6 @@ struct Sessions {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.mon.close(ErrorKind::Closed, "the cluster handle is closed");
-        self.mon.stop_timer();
     }
 }
 

@@ -47,7 +47,7 @@ impl fmt::Display for MMgrMap {
 }
 
 /// Fsid, list of strings (`MMgrCommand.h`); the input (inbl) is the data segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MMgrCommand {
     /// Zero from Ceph's own clients, and not looked at.
     pub fsid: Fsid,
@@ -81,7 +81,7 @@ impl fmt::Display for MMgrCommand {
 }
 
 /// `i32` r, string rs (`MMgrCommandReply.h`); the output (outbl) is the data segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MMgrCommandReply {
     /// 0 or more for success, or a negative errno.
     pub r: i32,
@@ -106,3 +106,5 @@ impl fmt::Display for MMgrCommandReply {
         write!(f, "mgr_command_reply({} {})", self.r, self.rs)
     }
 }
+
+super::opaque_debug! { MMgrCommand, MMgrCommandReply }

@@ -68,6 +68,18 @@ pub trait Body: Sized + fmt::Display {
     }
 }
 
+/// `Debug` without what is in it: commands, their replies and options may carry keys.
+macro_rules! opaque_debug {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+use opaque_debug;
+
 /// Nothing in a request; string of JSON in a monitor's answer: its health and its part in the
 /// quorum (`MPing.h`, `Monitor::handle_ping`). Needs no authentication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -169,7 +169,7 @@ impl fmt::Display for MMonSubscribeAck {
 ///
 /// For what the monitors do themselves. A `tell mon.X` is this only before octopus; since then
 /// it is an [`MCommand`](super::osd::MCommand) on a connection of its own to that monitor.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MMonCommand {
     /// A client's.
     pub paxos: PaxosHeader,
@@ -206,7 +206,7 @@ impl fmt::Display for MMonCommand {
 
 /// Paxos header, `i32` r, string rs, list of strings (`MMonCommandAck.h`); the output (outbl) is
 /// the data segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MMonCommandAck {
     /// The version of the service's state that answers.
     pub paxos: PaxosHeader,
@@ -301,7 +301,7 @@ impl fmt::Display for MMonGetVersionReply {
 
 /// Map of option to value (`MConfig.h`): the part of the cluster's configuration that is meant
 /// for this client. Sent to those who subscribed to `config`, since mimic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MConfig {
     /// The options.
     pub config: BTreeMap<String, String>,
@@ -324,3 +324,5 @@ impl fmt::Display for MConfig {
         write!(f, "config({} keys)", self.config.len())
     }
 }
+
+super::opaque_debug! { MMonCommand, MMonCommandAck, MConfig }

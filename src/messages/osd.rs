@@ -11,7 +11,7 @@ use crate::types::{Epoch, Fsid};
 ///
 /// What `ceph tell` sends to an OSD, an MDS, the active manager and, since octopus
 /// (`min_mon_release` of the monmap), a monitor.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MCommand {
     /// The cluster. A manager takes the all-zero one for an old client's command line, see
     /// [`mgr`](super::mgr); a monitor refuses any but its own.
@@ -46,7 +46,7 @@ impl fmt::Display for MCommand {
 }
 
 /// `i32` r, string rs (`MCommandReply.h`); the output (outbl) is the data segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MCommandReply {
     /// 0 or more for success, or a negative errno.
     pub r: i32,
@@ -149,3 +149,5 @@ impl fmt::Display for MOSDMap {
         f.write_str(")")
     }
 }
+
+super::opaque_debug! { MCommand, MCommandReply }

@@ -264,18 +264,19 @@ impl MonClient {
 
     /// Ends the session and waits for its threads. Whoever waits for an answer gets an error.
     pub fn shutdown(&self, deadline: Deadline) -> Result<()> {
+        self.0.messenger.check_fork()?;
         self.close(ErrorKind::Closed, "the cluster handle is closed");
-        self.stop_timer();
+        self.0.timer.stop();
         self.0.messenger.shutdown(deadline)
     }
 
-    /// Ends the thread of the timer.
-    pub(crate) fn stop_timer(&self) {
-        self.0.timer.stop();
-    }
-
-    /// Makes every call fail from now on, those that wait included.
+    /// Makes every call fail from now on, those that wait included, and lets the threads end by
+    /// themselves. A fork has none of them, and whoever held the locks is not there either.
     pub(crate) fn close(&self, kind: ErrorKind, text: &'static str) {
+        if self.0.messenger.check_fork().is_err() {
+            return;
+        }
+        self.0.timer.cancel();
         let dropped = {
             let mut state = self.0.lock();
             if state.closed.is_none() {

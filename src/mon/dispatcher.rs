@@ -53,6 +53,11 @@ impl State {
 impl Inner {
     fn dispatch(self: &Arc<Self>, con: &Connection, msg: Message) {
         let (msg_type, len) = (msg.header.msg_type, msg.len());
+        // A monitor that has not let us in has not shown that it is one, either.
+        if msg_type != types::CEPH_MSG_AUTH_REPLY && !self.lock().is_active(con) {
+            log::debug!("{}: not in use, {} is dropped", con.peer(), msg.header.type_name());
+            return;
+        }
         let outcome = match msg_type {
             types::CEPH_MSG_AUTH_REPLY => self.handle_auth_reply(con, &msg),
             types::CEPH_MSG_MON_MAP => self.handle_monmap(&msg),
@@ -82,9 +87,17 @@ impl Inner {
         con: &Connection,
         msg: &Message,
     ) -> Result<(), DecodeError> {
-        let reply = MAuthReply::from_message(msg)?;
-        let now = Timer::now();
         let mut state = self.lock();
+        let reply = match MAuthReply::from_message(msg) {
+            Ok(reply) => reply,
+            Err(e) => {
+                let error =
+                    Error::new(ErrorKind::Protocol, format!("{}: MAuthReply: {e}", con.peer()));
+                self.pending_failed(&mut state, con, error.with_source(e));
+                return Err(e);
+            }
+        };
+        let now = Timer::now();
         let epoch = state.monmap_epoch();
         let hunting = !state.is_active(con);
         let handler = if hunting {

@@ -42,7 +42,7 @@ struct State {
     /// The epochs of the monmap and of the map of the managers that came last.
     monmap: Epoch,
     mgrmap: Epoch,
-    closed: Option<(ErrorKind, &'static str)>,
+    closed: Option<(ErrorKind, String)>,
 }
 
 impl MapEvents {
@@ -54,8 +54,8 @@ impl MapEvents {
             if let Some(event) = state.events.pop_front() {
                 return Ok(event);
             }
-            if let Some((kind, text)) = state.closed {
-                return Err(Error::new(kind, text));
+            if let Some((kind, text)) = &state.closed {
+                return Err(Error::new(*kind, text.clone()));
             }
             let (guard, in_time) = deadline.wait(&self.0.changed, state);
             state = guard;
@@ -96,7 +96,10 @@ pub(super) struct Watchers {
 
 impl Watchers {
     pub(super) fn add(&mut self) -> MapEvents {
-        let state = State { closed: self.closed, ..State::default() };
+        let state = State {
+            closed: self.closed.map(|(kind, text)| (kind, text.to_owned())),
+            ..State::default()
+        };
         let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
         self.queues.retain(|w| w.strong_count() > 0);
         self.queues.push(Arc::downgrade(&queue));
@@ -121,9 +124,14 @@ impl Watchers {
     /// Nothing more will come.
     pub(super) fn close(&mut self, kind: ErrorKind, text: &'static str) {
         self.closed.get_or_insert((kind, text));
+        self.end(kind, text);
+    }
+
+    /// Nothing more will come to those who watch now.
+    pub(super) fn end(&self, kind: ErrorKind, text: &str) {
         for queue in self.queues.iter().filter_map(Weak::upgrade) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
-            state.closed.get_or_insert((kind, text));
+            state.closed.get_or_insert_with(|| (kind, text.to_owned()));
             queue.changed.notify_all();
         }
     }

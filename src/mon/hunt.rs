@@ -143,6 +143,13 @@ impl Inner {
         let (handler, request) = self.auth.start();
         pending.handler = Some(handler);
         let _ = con.send_now(auth_message(request, epoch));
+        // A monitor outside of the quorum lets logins wait; there are others.
+        let (weak, con) = (Arc::downgrade(self), con.clone());
+        self.later(self.messenger.timeouts().handshake, move || {
+            let Some(inner) = Weak::upgrade(&weak) else { return };
+            let text = format!("{}: no reply to MAuth in time", con.peer());
+            inner.pending_failed(&mut inner.lock(), &con, Error::new(ErrorKind::Timeout, text));
+        });
     }
 
     /// A monitor that was being tried has failed.
@@ -162,6 +169,11 @@ impl Inner {
         };
         state.hunt.hopeless &= hopeless;
         state.hunt.failures.insert(con.peer().to_string(), e.to_string());
+        // All monitors have the same keys, and the same answer to give.
+        if denied {
+            let text = state.hunt.describe();
+            return self.give_up(state, e.told_as(ErrorKind::Auth, text));
+        }
         if fresh {
             // The same monitor lets us in as somebody new.
             let addr = con.peer().addr;
@@ -171,17 +183,9 @@ impl Inner {
         if !state.hunt.pending.is_empty() {
             return;
         }
-        if denied || (state.hunt.hopeless && state.hunt.untried.is_empty()) {
-            // All monitors have the same keys, and the same answer to give.
-            let kind = if denied { ErrorKind::Auth } else { e.kind() };
-            let denied = e.told_as(kind, state.hunt.describe());
-            for (_, request) in std::mem::take(&mut state.requests) {
-                request.waiter.fill(Err(denied.clone()));
-            }
-            state.denied = Some((state.hunts, denied));
-            self.stop_hunting(state);
-            self.changed.notify_all();
-            return;
+        if state.hunt.hopeless && state.hunt.untried.is_empty() {
+            let (kind, text) = (e.kind(), state.hunt.describe());
+            return self.give_up(state, e.told_as(kind, text));
         }
         let pause = state.backoff.failed();
         self.new_round_after(pause, state);
@@ -200,6 +204,18 @@ impl Inner {
         });
     }
 
+    /// Another attempt would end the same way: tells everybody who waits, and dials no more until
+    /// somebody asks again.
+    fn give_up(&self, state: &mut State, error: Error) {
+        for (_, request) in std::mem::take(&mut state.requests) {
+            request.waiter.fill(Err(error.clone()));
+        }
+        state.watchers.end(error.kind(), &error.to_string());
+        state.denied = Some((state.hunts, error));
+        self.stop_hunting(state);
+        self.changed.notify_all();
+    }
+
     fn stop_hunting(&self, state: &mut State) {
         state.generation += 1;
         state.hunt.running = false;
@@ -214,8 +230,8 @@ impl Inner {
             return;
         };
         if let Err(e) = handler.install() {
-            log::error!("{}: {e}", con.peer());
-            return;
+            let error = Error::new(ErrorKind::Auth, format!("{}: {e}", con.peer()));
+            return self.give_up(state, error.with_source(e));
         }
         let global_id = handler.global_id();
         log::info!("{}: session as {} ({global_id})", con.peer(), self.auth.name());

@@ -96,6 +96,11 @@ impl Messenger {
         Ok(con)
     }
 
+    /// How long the steps of its connections may take.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.0.timeouts
+    }
+
     /// Refuses a handle that a fork has copied from its parent.
     pub(crate) fn check_fork(&self) -> Result<()> {
         self.0.check_fork()

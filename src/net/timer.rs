@@ -61,16 +61,22 @@ impl Timer {
         Ok(())
     }
 
-    /// Drops all jobs and ends the thread; waits for it unless this is it.
-    pub(crate) fn stop(&self) {
-        let (jobs, thread) = {
+    /// Drops all jobs; the thread ends by itself.
+    pub(crate) fn cancel(&self) {
+        let jobs = {
             let mut state = self.0.lock();
             state.stopped = true;
             self.0.changed.notify_one();
-            (std::mem::take(&mut state.jobs), state.thread.take())
+            std::mem::take(&mut state.jobs)
         };
         // A job may own what stops the timer when it is dropped: not under the lock.
         drop(jobs);
+    }
+
+    /// Drops all jobs and ends the thread; waits for it unless this is it.
+    pub(crate) fn stop(&self) {
+        self.cancel();
+        let thread = self.0.lock().thread.take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {
