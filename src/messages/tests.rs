@@ -1,5 +1,7 @@
 use super::mds::{MClientSession, SessionOp};
+use super::mgr::{MMgrCommand, MMgrCommandReply};
 use super::mon::*;
+use super::osd::{MCommand, MCommandReply};
 use super::*;
 use crate::types::{Fsid, Seq, Tid};
 
@@ -110,4 +112,25 @@ fn a_ping_is_answered_with_text() {
     let reply = Message::new(types::CEPH_MSG_PING, &b"\x02\0\0\0{}"[..]);
     assert_eq!(MPing::from_message(&reply), Ok(MPing { result: Some("{}".into()) }));
     assert!(MPing::default().to_message(Features::ALL).is_empty());
+}
+
+#[test]
+fn what_may_carry_a_key_is_not_shown() {
+    use crate::error::CommandOutput;
+    let secret = || "AQDU+QVrUuc8".to_owned();
+    let (cmd, rs) = (vec![secret()], secret());
+    let config = [("key".to_owned(), secret())].into();
+    let said = [
+        format!("{:?}", MMonCommand { cmd: cmd.clone(), ..Default::default() }),
+        format!("{:?}", MMonCommandAck { cmd: cmd.clone(), rs: rs.clone(), ..Default::default() }),
+        format!("{:?}", MCommand { cmd: cmd.clone(), ..Default::default() }),
+        format!("{:?}", MCommandReply { rs: rs.clone(), ..Default::default() }),
+        format!("{:?}", MMgrCommand { cmd, ..Default::default() }),
+        format!("{:?}", MMgrCommandReply { rs, ..Default::default() }),
+        format!("{:?}", MConfig { config }),
+        format!("{:?}", CommandOutput { outs: secret(), outbl: secret().into() }),
+    ];
+    for text in said {
+        assert!(!text.contains(&secret()), "{text}");
+    }
 }

@@ -144,11 +144,13 @@ impl Inner {
         pending.handler = Some(handler);
         let _ = con.send_now(auth_message(request, epoch));
         // A monitor outside of the quorum lets logins wait; there are others.
-        let (weak, con) = (Arc::downgrade(self), con.clone());
+        let (weak, id) = (Arc::downgrade(self), con.id());
         self.later(self.messenger.timeouts().handshake, move || {
             let Some(inner) = Weak::upgrade(&weak) else { return };
+            let mut state = inner.lock();
+            let Some(con) = state.hunt.pending.get(&id).map(|p| p.con.clone()) else { return };
             let text = format!("{}: no reply to MAuth in time", con.peer());
-            inner.pending_failed(&mut inner.lock(), &con, Error::new(ErrorKind::Timeout, text));
+            inner.pending_failed(&mut state, &con, Error::new(ErrorKind::Timeout, text));
         });
     }
 

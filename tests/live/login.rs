@@ -50,6 +50,11 @@ fn a_wrong_key_and_an_unknown_entity_are_refused_at_once() {
     let e = fails_within(AT_ONCE, || nobody.connect());
     assert_error(&e, ErrorKind::Auth, &["mon.0 127.0.0.1:", "refused", "unknown entity"]);
 
+    // A monitor that says nothing does not make the refusal of another one wait.
+    let both = format!("v1:127.0.0.1:{},{}", mon_ports(vstart).0, Peer::black_hole().mon_host());
+    let e = fails_within(AT_ONCE, || builder(vstart).mon_host(&both).key(random_key()).connect());
+    assert_error(&e, ErrorKind::Auth, &["refused the login"]);
+
     // The key of somebody else.
     let keyring = Keyring::read(&vstart.keyring()).expect("the keyring");
     let admin = keyring.key(&name("client.admin")).expect("its key").clone();

@@ -8,5 +8,6 @@ mod close;
 mod failures;
 mod inbox;
 mod keepalive;
+mod login;
 mod lossless;
 mod queue;

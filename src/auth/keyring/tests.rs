@@ -77,6 +77,21 @@ fn keyrings_that_are_refused() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_not_repeated() {
+    for text in [
+        format!("[client.a]\n{A}\n"),
+        format!("[client.a]\nkey {A}\n"),
+        format!("[client.a]\nkey: {A}\n"),
+        format!("[{A}]\n"),
+    ] {
+        let error = Keyring::parse(&text).unwrap_err();
+        // A setting ends at the first `=`, and takes the rest of the key for its value.
+        let key = A.trim_end_matches('=');
+        assert!(!format!("{error} {error:?}").contains(key), "{error}");
+    }
+}
+
+#[test]
 fn keys_that_cannot_be_used() {
     // Type 99; Ceph refuses the whole file for one.
     let odd = "YwAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==";
