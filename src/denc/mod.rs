@@ -4,6 +4,8 @@
 //! Pure: bytes in, values out. A [`Reader`] refuses only what Ceph refuses; counts are capped by
 //! the bytes that are left, so no length from the wire decides an allocation by itself.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod collections;
 mod error;
 mod reader;

@@ -3,6 +3,8 @@
 //!
 //! No stability is promised below this module yet.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod backoff;
 mod fault;
 mod in_buf;
