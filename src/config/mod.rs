@@ -52,7 +52,7 @@ pub use load::ConfigBuilder;
 pub use mon_host::{MON_PORT_IANA, MON_PORT_LEGACY, MonAddr, MonHost};
 
 use crate::auth::EntityName;
-use crate::ini::{Ini, normalize_key};
+use crate::ini::{Ini, IniValue, normalize_key};
 
 use expand::Expander;
 
@@ -133,7 +133,7 @@ impl Config {
     }
 
     /// The value of an option, its references expanded. In `key` blanks, dashes and underscores
-    /// are alike and case counts; in a file dashes are not underscores, as in Ceph.
+    /// are alike and case counts. (In a file Ceph finds only what is written without dashes.)
     pub fn get(&self, key: &str) -> Option<String> {
         self.get_secret(key).map(|value| value.as_str().to_owned())
     }
@@ -238,13 +238,24 @@ impl Config {
         }
         let name = self.name.to_string();
         let sections = [name.as_str(), self.name.entity_type.name(), "global"];
-        if let Some(value) = sections.iter().find_map(|s| self.file.get(s, key)) {
+        if let Some(value) = sections.iter().find_map(|s| self.in_section(s, key)) {
             return Some((&value.text, Found::InFile(value.line)));
         }
         let default = strongest.map(|(_, value)| value.as_str());
         default
             .or_else(|| DEFAULTS.iter().find(|(k, _)| *k == key).map(|(_, value)| *value))
             .map(|value| (value, Found::At(Level::Default)))
+    }
+
+    /// A setting of the file. Ceph does not find one that is written with dashes; here it stands
+    /// in where the section has no other.
+    fn in_section(&self, section: &str, key: &str) -> Option<&IniValue> {
+        let dashed = || {
+            let (_, section) = self.file.sections().find(|(name, _)| *name == section)?;
+            let alike = |(k, _): &(&String, _)| k.replace('-', "_") == key;
+            section.settings.iter().find(alike).map(|(_, value)| value)
+        };
+        self.file.get(section, key).or_else(dashed)
     }
 
     fn parsed<T>(

@@ -26,6 +26,14 @@ fn the_nearest_section_holds() {
 }
 
 #[test]
+fn a_key_with_dashes_stands_in_where_there_is_no_other() {
+    // ceph-conf finds nothing for the first, and a.example for the second.
+    let get = |text: &str| config(text).get("mon host").unwrap();
+    assert_eq!(get("[global]\nmon-host = b.example\n"), "b.example");
+    assert_eq!(get("[global]\nmon-host = b.example\nmon host = a.example\n"), "a.example");
+}
+
+#[test]
 fn levels() {
     let (_dir, path) = with_file("[global]\nkeyring=/file\nlog file=/file\n");
     let env = |args: &str, keyring: Option<&str>| Env {
