@@ -314,6 +314,10 @@ impl Inner {
 
     /// Makes every call fail from now on, those that wait included.
     fn end(&self, kind: ErrorKind, text: &'static str) {
+        // Whoever held the locks when the process forked is not there to let them go.
+        if self.messenger.check_fork().is_err() {
+            return;
+        }
         self.mon.close(kind, text);
         let ended = {
             let mut sessions = self.lock();

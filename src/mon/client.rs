@@ -104,6 +104,8 @@ pub(super) struct State {
 pub(super) struct Active {
     pub(super) con: Connection,
     pub(super) handler: AuthClientHandler,
+    /// Since when a renewal of tickets is not answered.
+    pub(super) renewing: Option<Instant>,
 }
 
 /// Something that was asked of the monitors and is not answered yet.
@@ -303,6 +305,10 @@ impl MonClient {
         self.0.messenger.check_fork()?;
         let mut state = self.0.lock();
         state.check()?;
+        if state.hunts > 0 {
+            // A refusal has ended the hunt; whoever wants something now wants another.
+            self.0.start_hunting(&mut state);
+        }
         if f(&mut state.subs)
             && let Some(active) = &state.active
         {
@@ -335,7 +341,7 @@ impl MonClient {
         // Not under the lock, for it waits where the out queue is full.
         let sent = con.as_ref().map(|con| con.send_by(msg, deadline));
         let answer = match &sent {
-            Some(Err(e)) if e.is_timeout() => Ok(Some(Err(e.clone()))),
+            Some(Err(e)) if e.is_timeout() && deadline.has_passed() => Ok(Some(Err(e.clone()))),
             // After another error the connection is ending, and the next one sends it again.
             _ => waiter.wait(deadline),
         };
@@ -379,6 +385,14 @@ impl MonClient {
             if !in_time {
                 return Err(state.timed_out(what));
             }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.messenger.check_fork().is_ok() {
+            self.timer.cancel();
         }
     }
 }

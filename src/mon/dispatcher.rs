@@ -93,7 +93,11 @@ impl Inner {
             Err(e) => {
                 let error =
                     Error::new(ErrorKind::Protocol, format!("{}: MAuthReply: {e}", con.peer()));
-                self.pending_failed(&mut state, con, error.with_source(e));
+                if state.is_active(con) {
+                    self.session_lost(&mut state);
+                } else {
+                    self.pending_failed(&mut state, con, error.with_source(e));
+                }
                 return Err(e);
             }
         };
@@ -123,6 +127,9 @@ impl Inner {
             Ok(Progress::Done) if hunting => self.finish_hunting(&mut state, con),
             Ok(Progress::Done) => {
                 log::debug!("{}: tickets renewed", con.peer());
+                if let Some(active) = &mut state.active {
+                    active.renewing = None;
+                }
                 self.schedule_renewal(&mut state);
                 self.changed.notify_all();
             }

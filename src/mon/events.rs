@@ -128,8 +128,8 @@ impl Watchers {
     }
 
     /// Nothing more will come to those who watch now.
-    pub(super) fn end(&self, kind: ErrorKind, text: &str) {
-        for queue in self.queues.iter().filter_map(Weak::upgrade) {
+    pub(super) fn end(&mut self, kind: ErrorKind, text: &str) {
+        for queue in self.queues.drain(..).filter_map(|queue| queue.upgrade()) {
             let mut state = queue.state.lock().unwrap_or_else(|e| e.into_inner());
             state.closed.get_or_insert_with(|| (kind, text.to_owned()));
             queue.changed.notify_all();

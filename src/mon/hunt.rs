@@ -91,6 +91,11 @@ impl Inner {
         for _ in 0..self.options.parallel.max(1) {
             self.try_next(state);
         }
+        if state.hunt.pending.is_empty() {
+            // Not even a socket or a thread was to be had: nobody will call back.
+            let pause = state.backoff.failed();
+            return self.new_round_after(pause, state);
+        }
         self.hunt_tick(state.generation);
     }
 
@@ -162,12 +167,20 @@ impl Inner {
         log::info!("{e}");
         let login = e.fault::<AuthError>();
         let fresh = matches!(login, Some(AuthError::OldTicketRefused { .. }));
-        let denied = login.is_some() && !fresh;
+        let denied = matches!(
+            login,
+            Some(
+                AuthError::Denied { .. }
+                    | AuthError::NoCommonProtocol
+                    | AuthError::NoKey
+                    | AuthError::Crypto(_)
+            )
+        );
         // A router or a daemon that is starting may close or refuse; another protocol stays one.
         let hopeless = match e.fault::<Fault>() {
             Some(Fault::BadBanner) => true,
             Some(fault) => fault.is_final(),
-            None => denied,
+            None => login.is_some() && !fresh,
         };
         state.hunt.hopeless &= hopeless;
         state.hunt.failures.insert(con.peer().to_string(), e.to_string());
@@ -244,7 +257,7 @@ impl Inner {
         for request in state.requests.values() {
             let _ = con.send_now(request.msg.clone());
         }
-        state.active = Some(Active { con, handler });
+        state.active = Some(Active { con, handler, renewing: None });
         self.schedule_renewal(state);
         self.changed.notify_all();
     }
@@ -254,7 +267,7 @@ impl Inner {
     pub(super) fn schedule_renewal(self: &Arc<Self>, state: &mut State) {
         state.renewal += 1;
         let Some(at) = self.auth.next_renewal(Timer::now()) else { return };
-        self.renew_after(until(at), state.renewal);
+        self.renew_after(until(at).max(Duration::from_millis(100)), state.renewal);
     }
 
     fn renew_after(self: &Arc<Self>, delay: Duration, renewal: u64) {
@@ -276,9 +289,17 @@ impl Inner {
         match active.handler.renew(Timer::now()) {
             Ok(Some(request)) => {
                 log::debug!("{}: renewing tickets", active.con.peer());
+                active.renewing = Some(Timer::now());
                 let _ = active.con.send_now(auth_message(request, epoch));
             }
-            Ok(None) => {}
+            Ok(None) => match active.renewing {
+                None => return self.schedule_renewal(state),
+                Some(since) if Timer::now() - since >= self.messenger.timeouts().handshake => {
+                    log::warn!("{}: no reply to a renewal in time", active.con.peer());
+                    return self.session_lost(state);
+                }
+                Some(_) => {}
+            },
             Err(e) => log::warn!("{}: {e}", active.con.peer()),
         }
         state.renewal += 1;
