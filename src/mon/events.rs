@@ -136,3 +136,25 @@ impl Watchers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Epoch;
+
+    #[test]
+    fn who_watches_hears_of_a_refusal_once_and_later_watchers_begin_anew() {
+        let mut watchers = Watchers::default();
+        let before = watchers.add();
+        watchers.end(ErrorKind::Auth, "refused");
+        let after = watchers.add();
+        let map = MonMap { epoch: Epoch(7), ..MonMap::default() };
+        watchers.tell(&MapEvent::MonMap(Arc::new(map)));
+        let deadline = || Deadline::after(std::time::Duration::ZERO);
+        assert_eq!(before.recv(deadline()).unwrap_err().kind(), ErrorKind::Auth);
+        assert!(
+            matches!(after.recv(deadline()), Ok(MapEvent::MonMap(map)) if map.epoch == Epoch(7))
+        );
+        assert!(after.recv(deadline()).unwrap_err().is_timeout());
+    }
+}
