@@ -347,25 +347,25 @@ fn mon_addr(cluster: &Vstart) -> EntityAddr {
 
 // --- The plan -------------------------------------------------------------------------------------
 
-/// Every place several times, in an order and with offsets that the seed decides. An attempt that
-/// fails delays the next one, twice as long each time, so most are followed by one that succeeds.
+/// Every place several times, in an order and with offsets that the seed decides. A cut before
+/// anything was heard delays the next attempt, twice as long each time, so most are followed by one
+/// after something was.
 fn plan(seed: u64) -> Vec<Place> {
     let mut random = Random(seed);
-    let mut early = [Place::HANDSHAKE, Place::HANDSHAKE].concat();
-    for _ in 0..6 {
+    let mut unheard = [Place::HANDSHAKE, Place::HANDSHAKE].concat();
+    unheard.extend([Place::UNHEARD; 3].concat());
+    for _ in 0..4 {
         // The handshake and the first messages.
-        early.push(Place::AtOurByte(random.below(2500)));
-        early.push(Place::AtTheirByte(random.below(2500)));
+        unheard.push(Place::AtOurByte(random.below(2500)));
+        unheard.push(Place::AtTheirByte(random.below(2500)));
     }
-    let mut open: Vec<_> = Place::OPEN.iter().copied().cycle().take(early.len()).collect();
-    random.shuffle(&mut early);
-    random.shuffle(&mut open);
-    let pairs = early.into_iter().zip(open).flat_map(|(early, open)| [early, open]);
+    let mut heard: Vec<_> = Place::HEARD.iter().copied().cycle().take(unheard.len()).collect();
+    random.shuffle(&mut unheard);
+    random.shuffle(&mut heard);
+    let pairs = unheard.into_iter().zip(heard).flat_map(|(unheard, heard)| [unheard, heard]);
     // The MDS has opened the session three times before we hear of it.
-    [Place::BeforeSeqReply, Place::AfterSeqReplyHeader, Place::InTheirSeq]
-        .into_iter()
-        .chain(pairs)
-        .collect()
+    let begin = [Place::BeforeSeqReply, Place::AfterSeqReplyHeader, Place::InTheirSeq];
+    begin.into_iter().chain(pairs).collect()
 }
 
 /// How many of each kind.
