@@ -167,6 +167,11 @@ impl Proxy {
         self.cut([]);
     }
 
+    /// Planned cuts that have not happened.
+    pub(crate) fn cuts_left(&self) -> usize {
+        self.inner.lock().left
+    }
+
     /// Waits until all that was planned has happened; gives back how often each kind did, or what
     /// has not happened.
     pub(crate) fn await_cuts(&self, patience: Duration) -> Result<BTreeMap<Place, u32>, String> {
