@@ -53,15 +53,11 @@ impl Place {
         Self::BeforeOurSeq,
         Self::InOurSeq,
     ];
-    /// Those after which our side was open.
-    pub(crate) const OPEN: [Self; 6] = [
-        Self::AfterOurSeq,
-        Self::InOurMessage,
-        Self::InTheirMessage,
-        Self::InOurAck,
-        Self::InTheirAck,
-        Self::AfterTheirAck,
-    ];
+    /// Those after which our side was open, and may have heard nothing.
+    pub(crate) const UNHEARD: [Self; 4] =
+        [Self::AfterOurSeq, Self::InOurMessage, Self::InTheirMessage, Self::InTheirAck];
+    /// Those after which it had a message or an ack.
+    pub(crate) const HEARD: [Self; 2] = [Self::InOurAck, Self::AfterTheirAck];
 
     /// The kind, for counting.
     pub(crate) fn kind(self) -> Self {
@@ -169,6 +165,11 @@ impl Proxy {
     /// Cuts the connection that is there.
     pub(crate) fn cut_now(&self) {
         self.cut([]);
+    }
+
+    /// Planned cuts that have not happened.
+    pub(crate) fn cuts_left(&self) -> usize {
+        self.inner.lock().left
     }
 
     /// Waits until all that was planned has happened; gives back how often each kind did, or what
