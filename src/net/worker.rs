@@ -230,6 +230,7 @@ impl Worker {
                 log::info!("{}: session open, features {features}", self.shared.peer);
                 self.callback(|con| con.shared().dispatcher.connected(con));
             }
+            Event::Accepted(_) => {}
             Event::Message(msg) => {
                 self.backoff.reset();
                 self.shared.counters.received.fetch_add(1, Relaxed);
