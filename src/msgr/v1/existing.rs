@@ -61,7 +61,7 @@ pub(super) fn decide(
     own: EntityAddr,
 ) -> Decision {
     let cseq = connect.connect_seq;
-    if policy.server && policy.lossy && !policy.register_lossy_clients {
+    if policy.is_stateless() {
         return Decision::Open;
     }
     // Of a session that is closed nothing is left: here Ceph opens even what has been open before,

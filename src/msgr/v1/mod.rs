@@ -229,6 +229,11 @@ impl Tx {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
     }
 
+    /// Whether the peer can be asked for signs of life.
+    pub fn takes_keepalives(&self) -> bool {
+        !self.quiet
+    }
+
     /// The number of the last message given to the wire, and the last that the peer acknowledged.
     pub fn progress(&self) -> (Seq, Seq) {
         (self.session.out_seq, self.session.out_acked)
