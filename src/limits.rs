@@ -21,11 +21,15 @@ pub const MAX_CONNECT_ROUNDS: u32 = 32;
 /// must not use it up for all other peers.
 pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
 /// Sockets of one listener on which no session is open yet, each with a thread and
-/// [`HALF_OPEN_BYTES`]; one more takes the place of the oldest that has not said who it is.
+/// [`HALF_OPEN_BYTES`]; one more takes the place of an older one.
 pub const MAX_HALF_OPEN: usize = 256;
+/// Threads beyond [`MAX_HALF_OPEN`], and beyond [`MAX_ACCEPTED`], whose sockets have been closed in
+/// favour of others: so many more may come in before they have noticed.
+pub const MAX_EVICTED: usize = 64;
 /// What such a socket costs: 16 KiB read ahead, and what its thread touches of its stack.
 pub const HALF_OPEN_BYTES: usize = 96 << 10;
-/// Connections that one listener keeps, each with a thread; what comes beyond is closed.
+/// Sessions that one listener keeps, each with a thread; what comes beyond is closed, unless it can
+/// take the place of a peer that has yet to log in.
 pub const MAX_ACCEPTED: usize = 4096;
 /// Bytes of received messages that a messenger holds for all accepted peers that have no throttle
 /// of their own: Ceph's `ms_dispatch_throttle_bytes`.

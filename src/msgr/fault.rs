@@ -123,6 +123,9 @@ pub enum Fault {
     /// A newer connection of the same peer has taken the place of a lossy one.
     #[error("the peer has opened a newer connection")]
     Replaced,
+    /// There are too many connections, and the peer of this one had not logged in.
+    #[error("closed in favour of another peer, for it had not logged in")]
+    Crowded,
     /// The sender took the message back half-way.
     #[error("the sender aborted a message")]
     Aborted,
@@ -184,6 +187,7 @@ impl Fault {
                 | Self::FeaturesMissing(_)
                 | Self::PeerLacksFeatures(_)
                 | Self::Replaced
+                | Self::Crowded
         )
     }
 

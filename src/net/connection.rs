@@ -558,6 +558,20 @@ impl Shared {
         self.wake.wake();
     }
 
+    /// Ends the connection for that reason, of which its owner hears.
+    pub(super) fn begin_end(&self, fault: Fault) {
+        let mut out = self.lock();
+        self.end_locked(&mut out, fault);
+    }
+
+    /// The same under the lock.
+    pub(super) fn end_locked(&self, out: &mut Out, fault: Fault) {
+        let state = out.tx.state();
+        out.end.get_or_insert(End::Broken(state, fault));
+        self.notify(out);
+        self.wake.wake();
+    }
+
     /// Waits for the worker to end; not in a callback, where it may be this thread, or one that
     /// waits for this thread in turn.
     pub(super) fn join(&self, deadline: Deadline) -> Result<()> {

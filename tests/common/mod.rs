@@ -6,8 +6,10 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod client;
+pub(crate) mod dialler;
 pub(crate) mod live;
 pub(crate) mod logs;
+pub(crate) mod server;
 pub(crate) mod vstart;
 
 use std::fs::OpenOptions;

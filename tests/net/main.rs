@@ -9,6 +9,8 @@ mod close;
 mod failures;
 mod inbox;
 mod keepalive;
+mod listener;
+mod listener_caps;
 mod login;
 mod lossless;
 mod queue;

@@ -68,6 +68,7 @@ faults! {
     Fault::TooLong { .. }, Fault::TooLong { segment: "data", len: u32::MAX } => Again;
     Fault::OutOfOrder { .. }, Fault::OutOfOrder { want: Seq(2), got: Seq(3) } => Again;
     Fault::Replaced, Fault::Replaced => Final;
+    Fault::Crowded, Fault::Crowded => Final;
     Fault::Aborted, Fault::Aborted => Again;
     Fault::BadSignature, Fault::BadSignature => Again;
 }
