@@ -14,6 +14,8 @@ pub const AUTHORIZER_MAX_LEN: u32 = 4096;
 pub const MAX_AUTH_REQUEST_LEN: usize = 16 << 10;
 /// Longest message, its segments together, of a peer that has yet to log in: it may be anyone.
 pub const MAX_UNAUTHENTICATED_LEN: usize = 64 << 10;
+/// Messages of such a peer that are held at a time, in no more bytes than one may have.
+pub const MAX_UNAUTHENTICATED_MESSAGES: usize = 16;
 /// Connect replies in one handshake before the peer is taken to be mad. A takeover by a
 /// 16.2.15 peer takes seven.
 pub const MAX_CONNECT_ROUNDS: u32 = 32;

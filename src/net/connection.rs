@@ -14,7 +14,7 @@ use crate::auth::{AuthPeer, AuthProvider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
-use crate::msgr::{ConState, Fault, Message};
+use crate::msgr::{ConState, Fault, Message, Throttle};
 use crate::types::Features;
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
@@ -185,7 +185,14 @@ impl Connection {
         mut rx: Rx,
         tx: Tx,
     ) -> Result<(Self, Worker)> {
-        rx.set_throttle(messenger.throttle(peer.name.entity_type, owner.listener.is_some()));
+        // What a peer sends that may be anyone must not take the room of others.
+        rx.set_throttle(if owner.login_due {
+            let (messages, bytes) =
+                (limits::MAX_UNAUTHENTICATED_MESSAGES, limits::MAX_UNAUTHENTICATED_LEN);
+            Some(Throttle::new(messages, bytes))
+        } else {
+            messenger.throttle(peer.name.entity_type, owner.listener.is_some())
+        });
         rx.set_small_only(owner.login_due);
         let out = Out {
             tx,

@@ -15,7 +15,7 @@ use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, TakeOver, con_fault};
-use crate::msgr::{Backoff, ConState, Consequence, Fault};
+use crate::msgr::{Backoff, ConState, Consequence, Fault, Throttle};
 use crate::types::{Features, Seq};
 
 pub(super) struct Worker {
@@ -28,8 +28,11 @@ pub(super) struct Worker {
     deadline: Option<Instant>,
     /// Bytes may be there that poll(2) does not tell of: they were read ahead.
     read_ahead: bool,
-    /// Whether the throttle has been asked to wake this thread.
+    /// Whether the throttle has been asked to wake this thread, and which that was.
     room_asked: Arc<AtomicBool>,
+    asked_of: Option<Arc<Throttle>>,
+    /// The peer may be anyone: little is taken from it.
+    restricted: bool,
     /// When the peer must have logged in.
     login: Option<Instant>,
     /// When the peer was last heard of.
@@ -45,6 +48,9 @@ pub(super) struct Worker {
     delay: Duration,
 }
 
+/// How many things are read before what there is to write is written.
+const ROUND: usize = 64;
+
 /// Whether to go on after a step.
 enum Step {
     Go,
@@ -54,6 +60,7 @@ enum Step {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, handle: Weak<Handle>, rx: Rx) -> Self {
         let now = Instant::now();
+        let restricted = shared.is_login_due();
         Self {
             shared,
             handle,
@@ -62,6 +69,8 @@ impl Worker {
             deadline: None,
             read_ahead: false,
             room_asked: Arc::default(),
+            asked_of: None,
+            restricted,
             login: None,
             heard: now,
             sent: (now, 0),
@@ -236,6 +245,9 @@ impl Worker {
         let Some(mut sock) = self.sock.clone() else {
             return Err(Fault::Io(io::ErrorKind::NotConnected));
         };
+        if self.restricted && !self.shared.is_login_due() {
+            self.logged_in();
+        }
         let ask = self.keepalive_due();
         let no_room = self.ask_for_room();
         let (gated, more, answers) = {
@@ -292,12 +304,16 @@ impl Worker {
         let Some(throttle) = self.rx.throttled() else { return false };
         if !self.room_asked.swap(true, AcqRel) {
             let (asked, con) = (self.room_asked.clone(), Arc::downgrade(&self.shared));
-            throttle.wait(Box::new(move || {
-                asked.store(false, Release);
-                if let Some(con) = con.upgrade() {
-                    con.wake.wake();
-                }
-            }));
+            self.asked_of = Some(throttle.clone());
+            throttle.wait(
+                waiter_id(&self.room_asked),
+                Box::new(move || {
+                    asked.store(false, Release);
+                    if let Some(con) = con.upgrade() {
+                        con.wake.wake();
+                    }
+                }),
+            );
             // Room that came just before is not announced.
             self.read_ahead = true;
             return false;
@@ -305,9 +321,34 @@ impl Worker {
         true
     }
 
-    /// Reads until the socket has no more, or until something must be written first.
+    /// A throttle need not wake this thread any more.
+    fn forget_room(&mut self) {
+        if let Some(throttle) = self.asked_of.take() {
+            throttle.cancel(waiter_id(&self.room_asked));
+        }
+        self.room_asked = Arc::default();
+    }
+
+    /// The peer has logged in: more is taken from it.
+    fn logged_in(&mut self) {
+        self.restricted = false;
+        self.login = None;
+        self.forget_room();
+        let shared = &self.shared;
+        let throttle = shared.messenger.throttle(shared.peer.name.entity_type, true);
+        self.rx.set_throttle(throttle);
+        self.rx.set_small_only(false);
+        self.read_ahead = true;
+    }
+
+    /// Reads until the socket has no more, until something must be written first, or until it is
+    /// time to write something in between: a peer in haste may never let the socket run dry.
     fn try_read(&mut self, sock: &mut Sock) -> Result<(), Fault> {
-        while let Some(incoming) = self.rx.read_partial(sock)? {
+        for _ in 0..ROUND {
+            if self.restricted && !self.shared.is_login_due() {
+                self.logged_in();
+            }
+            let Some(incoming) = self.rx.read_partial(sock)? else { return Ok(()) };
             let (event, gated) = {
                 let mut out = self.shared.lock();
                 if out.end.is_some() || out.take_over.is_some() {
@@ -328,9 +369,10 @@ impl Worker {
                 self.tell(event);
             }
             if gated {
-                break;
+                return Ok(());
             }
         }
+        self.read_ahead = true;
         Ok(())
     }
 
@@ -394,8 +436,8 @@ impl Worker {
         let timeouts = &self.shared.messenger.timeouts;
         let mut next = None;
         let mut look = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
-        if let Some(login) = self.login.take_if(|_| !self.shared.is_login_due()).or(self.login) {
-            if self.shared.is_login_due() && now >= login {
+        if let Some(login) = self.login {
+            if now >= login && self.shared.is_login_due() {
                 return Err(Fault::TimedOut("login"));
             }
             look(login);
@@ -483,6 +525,7 @@ impl Worker {
             end
         };
         self.sock = None;
+        self.forget_room();
         self.shared.messenger.forget(self.shared.id);
         // What it was to take over is closed.
         let rest = self.shared.lock().take_over.take();
@@ -503,6 +546,10 @@ impl Worker {
         out.gone = true;
         self.shared.notify(&out);
     }
+}
+
+fn waiter_id(asked: &Arc<AtomicBool>) -> usize {
+    Arc::as_ptr(asked).addr()
 }
 
 /// That much after; a century after where the clock does not reach so far.

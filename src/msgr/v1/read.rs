@@ -256,9 +256,6 @@ impl Rx {
     /// Takes room for a message, and then memory; false where there is no room.
     fn prepare_read_body(&mut self, header: WireHeader) -> bool {
         let budget = match &self.throttle {
-            // What a peer sends that may be anyone must not take the room of others: it is small,
-            // and there is one of it for each connection.
-            _ if self.small_only => Budget::default(),
             None => Budget::default(),
             Some(throttle) => match throttle.try_get(header.len()) {
                 Some(budget) => budget,
