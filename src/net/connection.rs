@@ -277,7 +277,8 @@ impl Connection {
 
     /// Sends a message. On an open connection it goes out on this thread; otherwise it waits for
     /// the session. Where the out queue is full, waits for room as long as the messenger's
-    /// time-out for it allows, but not in a callback, where the queue may grow over its limit.
+    /// time-out for it allows, but not in a callback: there the queue may grow to twice its limit,
+    /// where [`ErrorKind::WouldBlock`] is the answer.
     pub fn send(&self, msg: Message) -> Result<MsgId> {
         self.send_by(msg, Deadline::after(self.shared.messenger.timeouts.send))
     }
@@ -289,6 +290,9 @@ impl Connection {
         let mut out = self.shared.lock();
         if is_full(&out) && may_block().is_ok() {
             out = self.shared.wait(out, deadline, "room in the out queue", |out| !is_full(out))?;
+        }
+        if is_overfull(&out) && self.shared.end_error(&out).is_none() {
+            return Err(self.shared.full_error());
         }
         match self.shared.end_error(&out) {
             Some(e) => Err(e),
@@ -307,10 +311,7 @@ impl Connection {
             return Err(Box::new(NotSent { msg, error }));
         }
         let out = self.shared.lock();
-        let full = || {
-            let text = format!("{}: the out queue is full", self.shared.peer);
-            Error::new(ErrorKind::WouldBlock, text)
-        };
+        let full = || self.shared.full_error();
         let refused = self.shared.end_error(&out).or_else(|| is_full(&out).then(full));
         match refused {
             Some(error) => Err(Box::new(NotSent { msg, error })),
@@ -422,6 +423,11 @@ fn is_full(out: &Out) -> bool {
     out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
 }
 
+/// Not even a callback may add to that.
+fn is_overfull(out: &Out) -> bool {
+    out.tx.queued_bytes() >= 2 * limits::OUT_QUEUE_BYTES
+}
+
 /// Refuses a message with a segment that no peer would take.
 pub(crate) fn check_lengths(msg: &Message) -> Result<()> {
     for (segment, len, max) in [
@@ -501,6 +507,20 @@ impl Shared {
             self.wake.wake();
         }
         id
+    }
+
+    fn full_error(&self) -> Error {
+        Error::new(ErrorKind::WouldBlock, format!("{}: the out queue is full", self.peer))
+    }
+
+    /// Whether so much waits for a peer that has dialled that nothing is read from it: what it asks
+    /// for would be answered without end. Not on a lossless session, where its acknowledgements are
+    /// what makes room.
+    pub(super) fn is_held_back(&self, out: &Out) -> bool {
+        self.listener.is_some()
+            && out.tx.state() == ConState::Open
+            && out.tx.session.lossy
+            && is_full(out)
     }
 
     /// Why nothing can be sent any more, if so.

@@ -31,6 +31,10 @@ pub(super) struct Worker {
     /// Whether the throttle has been asked to wake this thread, and which that was.
     room_asked: Arc<AtomicBool>,
     asked_of: Option<Arc<Throttle>>,
+    /// Bytes that waited for the peer when that was last looked at.
+    backlog: usize,
+    /// So many that nothing is read from it.
+    held_back: bool,
     /// The peer may be anyone: little is taken from it.
     restricted: bool,
     /// When the peer must have logged in.
@@ -70,6 +74,8 @@ impl Worker {
             read_ahead: false,
             room_asked: Arc::default(),
             asked_of: None,
+            backlog: 0,
+            held_back: false,
             restricted,
             login: None,
             heard: now,
@@ -250,7 +256,7 @@ impl Worker {
         }
         let ask = self.keepalive_due();
         let no_room = self.ask_for_room();
-        let (gated, more, answers) = {
+        let (gated, full, more, answers) = {
             let mut out = self.shared.lock();
             if out.end.is_some() {
                 return Ok(Step::Closing);
@@ -270,8 +276,15 @@ impl Worker {
             let answers =
                 out.tx.features().has(Features::MSGR_KEEPALIVE2) && out.tx.takes_keepalives();
             out.awake = false;
-            (Rx::is_gated(&out.tx), more, answers)
+            let backlog = out.tx.session.queued_bytes + out.tx.out_kvec.len();
+            if std::mem::replace(&mut self.backlog, backlog) != backlog && self.held_back {
+                // It takes what is sent, and is not asked for more.
+                self.heard = Instant::now();
+            }
+            (Rx::is_gated(&out.tx), self.shared.is_held_back(&out), more, answers)
         };
+        self.held_back = full;
+        let gated = gated || full;
         if gated || !self.read_ahead {
             let timeout = self.time_left(answers)?;
             let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
@@ -370,6 +383,9 @@ impl Worker {
             }
             if gated {
                 return Ok(());
+            }
+            if self.shared.is_held_back(&self.shared.lock()) {
+                break;
             }
         }
         self.read_ahead = true;

@@ -4,6 +4,7 @@
 mod common;
 
 mod accept;
+mod backlog;
 mod callbacks;
 mod close;
 mod failures;
