@@ -384,7 +384,7 @@ impl Worker {
             if gated {
                 return Ok(());
             }
-            if self.shared.is_held_back(&self.shared.lock()) {
+            if self.shared.listener.is_some() && self.shared.is_held_back(&self.shared.lock()) {
                 break;
             }
         }
@@ -457,6 +457,14 @@ impl Worker {
                 return Err(Fault::TimedOut("login"));
             }
             look(login);
+        }
+        if self.shared.listener.is_some() && self.rx.is_amid_message() {
+            // It has taken the room for the whole message already.
+            let end = later(self.heard, timeouts.keepalive_timeout);
+            if now >= end {
+                return Err(Fault::TimedOut(self.rx.awaiting()));
+            }
+            look(end);
         }
         if let Some(interval) = timeouts.keepalive {
             look(later(self.heard.max(self.asked), interval));

@@ -17,3 +17,4 @@ mod listener_login;
 mod login;
 mod lossless;
 mod queue;
+mod throttle;

@@ -277,6 +277,11 @@ impl Rx {
         self.throttle.as_ref().filter(|_| matches!(self.read, ReadState::Throttled(_)))
     }
 
+    /// Whether the beginning of a message is there, and not its end.
+    pub fn is_amid_message(&self) -> bool {
+        matches!(self.read, ReadState::Header | ReadState::Body(_))
+    }
+
     /// Sets what bounds the messages that were received and are not done with.
     pub fn set_throttle(&mut self, throttle: Option<Arc<Throttle>>) {
         self.throttle = throttle;
