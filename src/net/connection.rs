@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
 use crate::msgr::{ConState, Fault, Message, Throttle};
-use crate::types::Features;
+use crate::types::{EntityType, Features};
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
 /// dropped the connection closes and its thread ends by itself.
@@ -469,7 +469,12 @@ impl Shared {
         match (&*self.auth_peer(), shown) {
             (Some(own), Some(shown)) => own.name != shown.name,
             (Some(_), None) => true,
-            (None, _) => self.peer.name.entity_type != peer.name.entity_type,
+            (None, shown) => {
+                let (own, other) = (self.peer.name, peer.name);
+                // Of those that are dialled by number, only an OSD shows that number too.
+                let numbered = shown.is_some() && own.entity_type == EntityType::OSD;
+                if numbered { own != other } else { own.entity_type != other.entity_type }
+            }
         }
     }
 

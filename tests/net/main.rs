@@ -14,6 +14,7 @@ mod keepalive;
 mod listener;
 mod listener_caps;
 mod listener_login;
+mod listener_sessions;
 mod login;
 mod lossless;
 mod queue;
