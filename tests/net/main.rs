@@ -13,6 +13,7 @@ mod inbox;
 mod keepalive;
 mod listener;
 mod listener_caps;
+mod listener_close;
 mod listener_login;
 mod listener_sessions;
 mod login;
