@@ -119,7 +119,8 @@ pub(super) struct Request {
 pub(super) type Answer = Result<Message>;
 
 impl MonClient {
-    /// A client of these monitors; nothing is dialled before [`MonClient::authenticate`].
+    /// A client of these monitors, with a thread for what has to happen later. Nothing is dialled
+    /// before [`MonClient::authenticate`].
     pub fn new(
         messenger: Messenger,
         auth: Arc<AuthClient>,
@@ -152,7 +153,7 @@ impl MonClient {
         Ok(Self(Arc::new(Inner {
             messenger,
             auth,
-            timer: Timer::default(),
+            timer: Timer::new()?,
             options,
             state: Mutex::new(state),
             changed: Condvar::new(),
