@@ -168,6 +168,7 @@ impl MonClient {
     /// The monitor in use, if there is a session right now. Its number is its rank, or before the
     /// first monmap its place in the list that the client began with.
     pub fn peer(&self) -> Option<Peer> {
+        self.0.messenger.check_fork().ok()?;
         self.0.lock().active.as_ref().map(|active| *active.con.peer())
     }
 
@@ -233,7 +234,11 @@ impl MonClient {
 
     /// The maps that come from now on.
     pub fn events(&self) -> MapEvents {
-        self.0.lock().watchers.add()
+        let messenger = self.0.messenger.clone();
+        if messenger.check_fork().is_err() {
+            return MapEvents::forked(messenger);
+        }
+        self.0.lock().watchers.add(messenger)
     }
 
     /// Carries out a command, given as its JSON, with the bytes of its input.

@@ -106,9 +106,9 @@ impl Messenger {
         self.0.check_fork()
     }
 
-    /// How many connections have a thread.
+    /// How many connections have a thread; none in a fork.
     pub fn connections(&self) -> usize {
-        self.0.lock().len()
+        if self.0.is_forked() { 0 } else { self.0.lock().len() }
     }
 
     /// Closes every connection and waits for their threads. What had been sent and is not on the
