@@ -6,6 +6,7 @@ mod common;
 mod callbacks;
 mod close;
 mod failures;
+mod hunts;
 mod inbox;
 mod keepalive;
 mod login;
