@@ -138,7 +138,8 @@ impl Connection {
             step: "TCP connection",
             waiters: 0,
         };
-        let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
+        let wake = Wake::new()
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
         let shared = Arc::new(Shared {
             id,
             peer,
@@ -499,7 +500,7 @@ impl End {
 fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
     let kind = match fault {
         Fault::TimedOut(_) => ErrorKind::Timeout,
-        Fault::Io(_) => ErrorKind::Io,
+        Fault::Io(_) | Fault::Os(_) => ErrorKind::Io,
         Fault::PeerClosed | Fault::CloseTag => ErrorKind::Closed,
         f if f.is_auth() => ErrorKind::Auth,
         _ => ErrorKind::Protocol,
