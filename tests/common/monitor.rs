@@ -2,10 +2,13 @@
 //! a script over an [`Acceptor`].
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ceph_msgr::Cluster;
 use ceph_msgr::auth::cephx::{KeyServer, KeyServerOptions};
 use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::auth::{
@@ -13,16 +16,19 @@ use ceph_msgr::auth::{
     CEPH_AUTH_NONE, EntityName, GlobalIdAllocator,
 };
 use ceph_msgr::crypto::{CryptoKey, KeyType};
-use ceph_msgr::denc::Encode as _;
+use ceph_msgr::denc::{Encode as _, Writer};
+use ceph_msgr::error::Result;
 use ceph_msgr::messages::auth::{MAuth, MAuthReply};
+use ceph_msgr::messages::mgr::MMgrMap;
 use ceph_msgr::messages::mon::{MMonMap, MMonSubscribe};
 use ceph_msgr::messages::{Body, types};
 use ceph_msgr::mon::{HuntOptions, MonClient, MonMap, MonTarget};
 use ceph_msgr::msgr::Message;
-use ceph_msgr::net::Messenger;
+use ceph_msgr::net::{Messenger, Timeouts};
 use ceph_msgr::types::{EntityAddr, EntityType, Epoch, Features, Fsid, GlobalId, UTime};
 
 use super::acceptor::*;
+use super::client::PATIENCE;
 
 /// `-EACCES`, a monitor's answer to a wrong key.
 pub(crate) const EACCES: i32 = -13;
@@ -83,20 +89,45 @@ impl Monitor {
         Self { acceptor: Acceptor::new(), auth, key }
     }
 
-    /// `mon host` for it.
-    pub(crate) fn mon_host(&self) -> String {
+    fn mon_host(&self) -> String {
         format!("v1:{}", self.acceptor.addr())
     }
 
     /// The client that it lets in.
     pub(crate) fn client(&self, messenger: Messenger) -> MonClient {
+        self.try_client(messenger).expect("a client")
+    }
+
+    pub(crate) fn try_client(&self, messenger: Messenger) -> Result<MonClient> {
         let services = [EntityType::MON, EntityType::OSD, EntityType::MDS, EntityType::MGR];
         let methods = [CEPH_AUTH_CEPHX, CEPH_AUTH_NONE];
         let auth = AuthClient::new(client_admin(), Some(self.key.clone()), &methods, &services);
         let addr = EntityAddr::legacy(self.acceptor.addr(), 0);
         let targets = vec![MonTarget { rank: 0, addr }];
         let auth = Arc::new(auth.expect("a client"));
-        MonClient::new(messenger, auth, targets, HuntOptions::default()).expect("a client")
+        MonClient::new(messenger, auth, targets, HuntOptions::default())
+    }
+
+    /// A handle for the whole cluster, with its session open and a monmap there. The monitor's end
+    /// comes with it.
+    pub(crate) fn cluster(&self, timeouts: Timeouts) -> (Cluster, MonSession) {
+        let builder = Cluster::builder()
+            .no_config_file()
+            .name(client_admin())
+            .key(self.key.clone())
+            .mon_host(&self.mon_host())
+            .set("auth_client_required", "cephx, none")
+            .timeouts(timeouts)
+            .timeout(PATIENCE);
+        thread::scope(|scope| {
+            let connected = scope.spawn(|| builder.connect());
+            let mut session = self.session();
+            session.subscription();
+            session.send_monmap();
+            let cluster = connected.join().expect("it returns").expect("a session");
+            cluster.fsid().expect("a monmap");
+            (cluster, session)
+        })
     }
 
     /// The next connection, not logged in yet.
@@ -158,6 +189,18 @@ impl MonSession {
         let fsid = Fsid([7; 16]);
         let map = MonMap { epoch: Epoch(1), fsid, ..MonMap::default() };
         self.send(&MMonMap { monmapbl: map.to_bytes(Features::ALL) });
+    }
+
+    /// An active manager at that address, as a monitor says it to a client of before nautilus; it
+    /// takes commands as such a manager does.
+    pub(crate) fn send_mgrmap(&mut self, addr: SocketAddr) {
+        let mut w = Writer::new(Features::ALL);
+        w.versioned(5, 1, |w| {
+            w.u32(1).put(&EntityAddr::legacy(addr, 0)).u64(4000).bool(true).string("x");
+            // Standbys, modules, those that are available, services, and what they are.
+            w.u32(0).u32(0).u32(0).u32(0).u32(0);
+        });
+        self.send(&MMgrMap { mgrmapbl: w.into_vec() });
     }
 
     pub(crate) fn send(&mut self, body: &impl Body) {
