@@ -1,6 +1,7 @@
 //! The machine in memory: a connection over a pipe with knobs, against an acceptor whose bytes
 //! are written from the tables of the protocol and not by our own encoder.
 
+mod accept_auth;
 mod accept_hello;
 mod accept_rows;
 mod acceptor;
