@@ -53,20 +53,27 @@ impl Request {
 impl Reply {
     /// Reads a reply as a dialler does; nothing may follow.
     pub(super) fn parse(bytes: &[u8]) -> Self {
+        let (reply, rest) = Self::split(bytes);
+        assert!(rest.is_empty(), "{} bytes behind tag {}", rest.len(), reply.tag);
+        reply
+    }
+
+    /// Reads a reply, and gives back what follows it.
+    pub(super) fn split(bytes: &[u8]) -> (Self, &[u8]) {
         let at = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().unwrap());
-        let end = 26 + at(21) as usize;
-        let in_seq = &bytes[end..];
-        assert_eq!(in_seq.len(), if bytes[0] == SEQ { 8 } else { 0 }, "tag {}", bytes[0]);
-        Self {
+        let (authorizer, rest) = bytes[26..].split_at(at(21) as usize);
+        let (in_seq, rest) = rest.split_at(if bytes[0] == SEQ { 8 } else { 0 });
+        let reply = Self {
             tag: bytes[0],
             features: Features(u64::from_le_bytes(bytes[1..9].try_into().unwrap())),
             global_seq: at(9),
             connect_seq: at(13),
             protocol_version: at(17),
             flags: bytes[25],
-            authorizer: bytes[26..end].to_vec(),
+            authorizer: authorizer.to_vec(),
             in_seq: in_seq.try_into().map_or(0, u64::from_le_bytes),
-        }
+        };
+        (reply, rest)
     }
 }
 
@@ -151,6 +158,18 @@ impl Listener {
         con.events.extend(events.into_iter().flatten());
     }
 
+    /// The dialler comes back on a new socket, up to the reply and what follows it.
+    pub(super) fn reconnect(&self, con: &mut Con, request: &Request) -> (Reply, Vec<u8>) {
+        let mut socket = self.introduced();
+        let offer = socket.offered(self, request);
+        let reset = request.connect_seq == 0;
+        self.take_over(con, socket, offer, reset);
+        con.run().unwrap();
+        let out = con.pipe.take_output();
+        let (reply, rest) = Reply::split(&out);
+        (reply, rest.to_vec())
+    }
+
     /// A new session on a new socket, up to the reply.
     pub(super) fn accept(&self, request: &Request) -> (Con, Reply) {
         let mut socket = self.introduced();
@@ -164,7 +183,11 @@ impl Listener {
 
     /// A new session that is open on both sides.
     pub(super) fn open(&self) -> Con {
-        let (mut con, reply) = self.accept(&Request::first());
+        self.open_for(&Request::first())
+    }
+
+    pub(super) fn open_for(&self, request: &Request) -> Con {
+        let (mut con, reply) = self.accept(request);
         assert_eq!((reply.tag, con.state()), (SEQ, ConState::AcceptingWaitSeq));
         con.receive(&0u64.to_le_bytes()).unwrap();
         assert!(matches!(con.take_events()[..], [Event::Accepted(_)]));

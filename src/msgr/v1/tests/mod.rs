@@ -15,6 +15,8 @@ mod messages;
 mod race;
 mod revoke;
 mod seq;
+mod take_over;
+mod throttle;
 
 use std::sync::Mutex;
 use std::time::Instant;
