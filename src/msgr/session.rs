@@ -149,8 +149,11 @@ impl Session {
         }
     }
 
-    /// Puts what is not acknowledged in front of what waits.
+    /// The socket is gone: puts what is not acknowledged in front of what waits. Our own acks may
+    /// be lost with it, and are due again where no SEQ tells the number: nothing else would make
+    /// the peer forget what it sends twice.
     pub(crate) fn requeue(&mut self) {
+        self.in_seq_acked = Seq(0);
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }

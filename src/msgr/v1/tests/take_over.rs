@@ -64,7 +64,10 @@ fn with_ready_everything_goes_again_under_its_number() {
     let (reply, rest) = l.reconnect(&mut con, &old);
     assert_eq!((reply.tag, reply.connect_seq, con.state()), (READY, 3, ConState::Open));
     assert!(matches!(con.take_events()[..], [Event::Accepted(_)]));
-    assert_eq!(seqs(&parse_frames(&rest, true)), [2, 3]);
+    let frames = parse_frames(&rest, true);
+    assert_eq!(seqs(&frames), [2, 3]);
+    // The ack of the last socket may be lost, and no SEQ has taken its place.
+    assert_eq!(frames[0], Frame::Ack(2));
     con.receive(&peer_sends([1, 2, 3])).unwrap();
     assert_eq!(con.received(), [3]);
 }
