@@ -176,6 +176,11 @@ impl Session {
         }
     }
 
+    /// This side has opened the session, without a word from the peer that it has heard of that.
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
+    }
+
     /// Whether a message was taken that the peer has not been told of.
     pub(crate) fn ack_due(&self) -> bool {
         !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
