@@ -149,8 +149,11 @@ impl Session {
         }
     }
 
-    /// Puts what is not acknowledged in front of what waits.
+    /// The socket is gone: puts what is not acknowledged in front of what waits. Our own acks may
+    /// be lost with it, and are due again where no SEQ tells the number: nothing else would make
+    /// the peer forget what it sends twice.
     pub(crate) fn requeue(&mut self) {
+        self.in_seq_acked = Seq(0);
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
@@ -171,6 +174,11 @@ impl Session {
             }
             _ => Err(Fault::OutOfOrder { want: self.in_seq.next(), got: seq }),
         }
+    }
+
+    /// This side has opened the session, without a word from the peer that it has heard of that.
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
     }
 
     /// Whether a message was taken that the peer has not been told of.

@@ -7,7 +7,7 @@ use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
 use crate::msgr::fault::protocol_version;
-use crate::types::{Features, GlobalSeq, Seq};
+use crate::types::{ConnectSeq, Features, GlobalSeq, Seq};
 
 impl Rx {
     /// Builds a connect message, and puts it alone into the out buffer. The authorizer is
@@ -101,6 +101,12 @@ impl Rx {
             tag::SEQ => {
                 self.check_opening(tx, &reply, cx)?;
                 self.prepare_read_seq(reply);
+                Ok(None)
+            }
+            tag::RESETSESSION if tx.session.is_unheard_of() => {
+                // It dialled, and the answer got lost: it has nothing to lose.
+                tx.session.connect_seq = ConnectSeq(0);
+                self.connect_again(tx, cx)?;
                 Ok(None)
             }
             tag::RESETSESSION => {

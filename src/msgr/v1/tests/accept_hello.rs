@@ -6,11 +6,6 @@ use super::*;
 use crate::denc::DecodeErrorKind;
 use crate::limits;
 
-/// The hello of the listener to a dialler at 10.1.2.3:51234.
-fn server_hello() -> Vec<u8> {
-    hello()
-}
-
 fn client_hello_of(addr: &[u8]) -> Vec<u8> {
     [b"ceph v027", addr].concat()
 }
@@ -43,7 +38,7 @@ fn both_addresses_go_out_before_the_dialler_has_said_a_word() {
     assert!(socket.run(&l).unwrap().is_none());
     let out = socket.pipe.take_output();
     assert_eq!((out.len(), socket.pipe.calls.send), (281, 1));
-    assert_eq!(out, server_hello());
+    assert_eq!(out, hello());
     assert!(!socket.accept.is_introduced());
     assert_eq!(socket.accept.awaiting(), "banner");
 }
@@ -290,25 +285,16 @@ fn the_end_of_the_stream_at_each_byte() {
             let (l, _) = all_at_once();
             let mut socket = l.socket();
             socket.pipe.feed(&all[..n]);
-            let fault = if reset {
-                socket.pipe.cut_in = n;
+            if reset {
+                (socket.pipe.cut_in, socket.pipe.per_recv) = (n, 50);
                 socket.pipe.feed(&all[n..]);
-                socket.pipe.per_recv = 50;
-                loop {
-                    match socket.run(&l) {
-                        Ok(None) => {}
-                        Ok(Some(offer)) => panic!("{offer:?}"),
-                        Err(fault) => break fault,
-                    }
-                }
             } else {
                 socket.pipe.eof = true;
-                loop {
-                    match socket.run(&l) {
-                        Ok(None) => {}
-                        Ok(Some(offer)) => panic!("{offer:?}"),
-                        Err(fault) => break fault,
-                    }
+            }
+            let fault = loop {
+                match socket.run(&l) {
+                    Ok(offer) => assert!(offer.is_none(), "{n} bytes"),
+                    Err(fault) => break fault,
                 }
             };
             let want = match reset {

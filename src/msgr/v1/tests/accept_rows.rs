@@ -45,11 +45,13 @@ fn answer(l: &Listener, ex: Option<Existing>, request: &Request) -> (Decision, R
         _ => {
             let mut con = l.con(*offer.peer());
             if matches!(decision, Decision::Replace | Decision::ReplaceReset) {
-                (con.tx.session.in_seq, con.tx.session.in_seq_acked) = (Seq(5), Seq(5));
+                con.tx.session.in_seq = Seq(5);
             }
             l.take_over(&mut con, socket, offer, decision == Decision::ReplaceReset);
             con.run().unwrap();
-            return (decision, Reply::parse(&con.pipe.take_output()), con.take_events());
+            // A dialler without SEQ is told by an ack what has been taken.
+            let reply = Reply::split(&con.pipe.take_output()).0;
+            return (decision, reply, con.take_events());
         }
     };
     let reply = socket.retry(l, &offer, retry);

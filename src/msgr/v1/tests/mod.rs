@@ -12,6 +12,7 @@ mod handshake;
 mod keepalive;
 mod lossless;
 mod messages;
+mod pair;
 mod race;
 mod revoke;
 mod seq;
