@@ -12,12 +12,26 @@ pub const AUTHORIZER_MAX_LEN: u32 = 4096;
 /// Longest payload of an `MAuth` that a monitor reads, of a peer that may be anyone: a login is some
 /// 100 bytes, and with an old ticket a few hundred.
 pub const MAX_AUTH_REQUEST_LEN: usize = 16 << 10;
+/// Longest message, its segments together, of a peer that has yet to log in: it may be anyone.
+pub const MAX_UNAUTHENTICATED_LEN: usize = 64 << 10;
 /// Connect replies in one handshake before the peer is taken to be mad. A takeover by a
 /// 16.2.15 peer takes seven.
 pub const MAX_CONNECT_ROUNDS: u32 = 32;
 /// Highest global_seq that a peer may ask to be exceeded: it is our own counter, and one lie
 /// must not use it up for all other peers.
 pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
+/// Sockets of one listener on which no session is open yet, each with a thread and
+/// [`HALF_OPEN_BYTES`]; one more takes the place of the oldest that has not said who it is.
+pub const MAX_HALF_OPEN: usize = 256;
+/// What such a socket costs: 16 KiB read ahead, and what its thread touches of its stack.
+pub const HALF_OPEN_BYTES: usize = 96 << 10;
+/// Connections that one listener keeps, each with a thread; what comes beyond is closed.
+pub const MAX_ACCEPTED: usize = 4096;
+/// Bytes of received messages that a messenger holds for all accepted peers that have no throttle
+/// of their own: Ceph's `ms_dispatch_throttle_bytes`.
+pub const DISPATCH_THROTTLE_BYTES: usize = 100 << 20;
+/// The same in messages, for a small one costs more than its bytes.
+pub const DISPATCH_THROTTLE_MESSAGES: usize = 64 << 10;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.

@@ -9,7 +9,7 @@ use ceph_msgr::denc::Writer;
 use ceph_msgr::messages::auth::{MAuth, MAuthReply};
 use ceph_msgr::messages::{Body as _, types};
 use ceph_msgr::msgr::v1::{Hello, Incoming};
-use ceph_msgr::msgr::{Fault, client_protocol_version};
+use ceph_msgr::msgr::{Fault, protocol_version};
 use ceph_msgr::types::{EntityAddr, EntityType, Features};
 use serde_json::{Value, json};
 
@@ -205,7 +205,9 @@ impl Probe {
         let version = n.reply.protocol_version;
         self.report.fact("protocol_version", json!(version));
         let demanded = if n.verdict.is_ok() { Features::NONE } else { n.reply.features };
-        let Some(kind) = KINDS.into_iter().find(|k| client_protocol_version(*k) == version) else {
+        let Some(kind) =
+            KINDS.into_iter().find(|k| protocol_version(*k, EntityType::CLIENT) == version)
+        else {
             return self.stop(
                 STEP,
                 begun,
@@ -214,7 +216,7 @@ impl Probe {
         };
         self.report.fact("type", json!(kind.name()));
         let took = begun.elapsed();
-        let (offered, tags) = (client_protocol_version(peer.kind), n.tags.join(", "));
+        let (offered, tags) = (protocol_version(peer.kind, EntityType::CLIENT), n.tags.join(", "));
         let text = format!("version {version} is that of {kind} ({tags} to version {offered})");
         match self.kind {
             Some(want) if want != kind => {

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 use super::cephx::AuthCapsInfo;
 use super::{AuthorizerError, CEPH_AUTH_UNKNOWN, ConnectionSecret, EntityName};
 use crate::crypto::CryptoKey;
-use crate::types::{Features, GlobalId, UTime};
+use crate::types::{EntityType, Features, GlobalId, UTime};
 
 /// Who a peer has shown to be, and what it may do here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,18 @@ pub struct AuthPeer {
     pub global_id: GlobalId,
     /// What it may do at this service.
     pub caps: AuthCapsInfo,
+}
+
+impl AuthPeer {
+    /// The number in the [`EntityName`](crate::types::EntityName) of its messages: a client's
+    /// global_id, a daemon's own number, or [`NEW`](crate::types::EntityName::NEW) where its id is
+    /// none.
+    pub fn entity_num(&self) -> i64 {
+        if self.name.entity_type == EntityType::CLIENT {
+            return self.global_id.0 as i64;
+        }
+        self.name.id.parse().unwrap_or(crate::types::EntityName::NEW)
+    }
 }
 
 /// How the authorizers of accepted connections are checked.
@@ -30,6 +42,12 @@ pub trait AuthServer: Send + Sync + Debug {
         features: Features,
         now: UTime,
     ) -> AuthorizerVerdict;
+
+    /// Whether a peer that is not asked for an authorizer logs in with messages, as at a monitor:
+    /// until then only short messages are taken from it, and its time for it is limited.
+    fn awaits_login(&self) -> bool {
+        false
+    }
 
     /// The features that a peer must have which shows an authorizer of that protocol, for an answer
     /// that says so (FEATURES) in place of a refusal.
@@ -99,6 +117,10 @@ pub struct AcceptedAuthorizer {
 pub struct MonAuthServer;
 
 impl AuthServer for MonAuthServer {
+    fn awaits_login(&self) -> bool {
+        true
+    }
+
     fn verify_authorizer(
         &self,
         _: &mut AuthorizerState,

@@ -78,6 +78,9 @@ pub enum Fault {
     /// The peer says WAIT, although it cannot dial a client.
     #[error("the peer says WAIT to a client")]
     WaitAsClient,
+    /// The peer is dialling us, and its own attempt is to be the connection (WAIT).
+    #[error("the peer dials this side itself (WAIT)")]
+    Wait,
     /// The peer claims to have seen a global_seq that leaves no room for another.
     #[error("the peer asks for a global_seq above {0}")]
     BadGlobalSeq(u32),
@@ -117,6 +120,9 @@ pub enum Fault {
         /// The number that came.
         got: Seq,
     },
+    /// A newer connection of the same peer has taken the place of a lossy one.
+    #[error("the peer has opened a newer connection")]
+    Replaced,
     /// The sender took the message back half-way.
     #[error("the sender aborted a message")]
     Aborted,
@@ -162,6 +168,8 @@ pub enum Consequence {
     Redial,
     /// It dials again after the backoff.
     Backoff,
+    /// It waits for the peer to dial, as long as the longest backoff.
+    Wait,
 }
 
 impl Fault {
@@ -175,6 +183,7 @@ impl Fault {
                 | Self::BadProtocolVersion { .. }
                 | Self::FeaturesMissing(_)
                 | Self::PeerLacksFeatures(_)
+                | Self::Replaced
         )
     }
 
@@ -195,7 +204,15 @@ impl Fault {
         // What the owner closed while the worker was at it does not come back to life.
         if lossy || policy.lossy || state == ConState::Closed || self.is_final() {
             Consequence::Close
-        } else if idle && state == ConState::Open {
+        } else if policy.server {
+            // Even with something to send: only the peer can come back.
+            Consequence::Standby
+        } else if *self == Self::Wait {
+            Consequence::Wait
+        } else if idle
+            && policy.standby
+            && matches!(state, ConState::Open | ConState::AcceptingWaitSeq)
+        {
             // Here the kernel does not ask for the state. But the owner of a session that is not
             // open yet waits for it, and nobody would dial again.
             Consequence::Standby
@@ -207,13 +224,17 @@ impl Fault {
     }
 }
 
-/// The protocol version that a client offers a peer of that type in `ceph_msg_connect`
-/// (`CEPH_MONC_PROTOCOL` and its kin); the manager has none, which is 0.
-pub fn client_protocol_version(peer: EntityType) -> u32 {
-    match peer {
-        EntityType::MON => 15,
-        EntityType::OSD => 24,
-        EntityType::MDS => 32,
+/// The protocol version between a dialler and who serves it, in `ceph_msg_connect` and its reply
+/// (`CEPH_MONC_PROTOCOL`, `CEPH_MON_PROTOCOL` and their kin): that of the
+/// serving side's clients, or another one among daemons of the same kind; 0 where there is none.
+pub fn protocol_version(serving: EntityType, dialler: EntityType) -> u32 {
+    match (serving, serving == dialler) {
+        (EntityType::MON, false) => 15,
+        (EntityType::OSD, false) => 24,
+        (EntityType::MDS, false) => 32,
+        (EntityType::MON, true) => 13,
+        (EntityType::OSD, true) => 10,
+        (EntityType::MDS, true) => 36,
         _ => 0,
     }
 }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 
@@ -51,6 +52,11 @@ impl Local {
             global_seq: AtomicU32::new(0),
             options,
         }
+    }
+
+    /// Takes the address at which this side listens.
+    pub fn set_addr(&self, sockaddr: SocketAddr) {
+        self.addr.lock().unwrap_or_else(|e| e.into_inner()).sockaddr = Some(sockaddr);
     }
 
     /// The name that goes into the header of every message.

@@ -17,14 +17,16 @@ mod pipe;
 mod policy;
 mod session;
 mod state;
+mod throttle;
 mod transport;
 pub mod v1;
 
 pub use backoff::Backoff;
-pub use fault::{Consequence, Fault, client_protocol_version};
+pub use fault::{Consequence, Fault, protocol_version};
 pub use local::{Local, Options};
 pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;
-pub use policy::Policy;
+pub use policy::{Policies, Policy};
 pub use state::ConState;
+pub use throttle::{Budget, Throttle};
 pub use transport::Transport;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::msg_type;
+use super::{Budget, msg_type};
 use crate::types::{EntityName, EntityType, Seq, Tid};
 
 /// `CEPH_MSG_PRIO_*`: which of the messages that wait goes first.
@@ -63,6 +63,9 @@ pub struct Message {
     pub middle: Bytes,
     /// The payload.
     pub data: Bytes,
+    /// What a message that came holds of its messenger's throttle, until its last clone is
+    /// dropped.
+    pub(crate) budget: Budget,
 }
 
 impl Message {
@@ -82,6 +85,7 @@ impl Message {
             front: front.into(),
             middle: Bytes::new(),
             data: Bytes::new(),
+            budget: Budget::default(),
         }
     }
 
@@ -97,6 +101,13 @@ impl Message {
     #[must_use]
     pub fn with_tid(mut self, tid: Tid) -> Self {
         self.header.tid = tid;
+        self
+    }
+
+    /// Sets the second body.
+    #[must_use]
+    pub fn with_middle(mut self, middle: impl Into<Bytes>) -> Self {
+        self.middle = middle.into();
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Fault, Message};
+use super::{Budget, Fault, Message};
 use crate::types::{ConnectSeq, GlobalSeq, Seq};
 
 /// A message that waits or is unacknowledged, with the id by which it can be revoked.
@@ -42,11 +42,19 @@ pub(crate) struct Session {
     pub(crate) peer_global_seq: GlobalSeq,
     /// `LOSSYTX`: the acceptor decided that this session does not survive a fault.
     pub(crate) lossy: bool,
+    /// A number that leaves a gap is taken: a kernel client that revokes messages makes them.
+    pub(crate) gaps: bool,
+    /// Both ends have known the session to be open. Before, a dialler that begins with connect_seq
+    /// 0 has not lost it: it has never heard of it.
+    pub(crate) once_ready: bool,
 }
 
 impl Session {
-    pub(crate) fn push(&mut self, queued: Queued) {
+    pub(crate) fn push(&mut self, mut queued: Queued) {
         self.queued_bytes += queued.msg.len();
+        // A message that is passed on no longer weighs on the side that received it: the peer's
+        // acks, behind which it would be released, may wait for that very room.
+        queued.msg.budget = Budget::default();
         self.out_queue.push_back(queued);
     }
 
@@ -101,7 +109,8 @@ impl Session {
     }
 
     /// The peer had everything up to `seq` when it lost the last socket
-    /// (`ceph_con_discard_requeued`).
+    /// (`ceph_con_discard_requeued`). What it lacks gets the numbers that follow, which are those
+    /// it had but for a message that was revoked: the kernel takes no gap.
     pub(crate) fn discard_requeued(&mut self, seq: Seq) {
         while let Some(q) = self.out_queue.front() {
             if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
@@ -111,6 +120,25 @@ impl Session {
             self.out_queue.pop_front();
         }
         self.acked(seq);
+        self.out_seq = seq;
+        self.renumber();
+    }
+
+    /// Numbers what was on the wire already anew, from the number that follows `out_seq`.
+    fn renumber(&mut self) {
+        for q in self.out_queue.iter_mut().take_while(|q| q.msg.header.seq != Seq(0)) {
+            self.out_seq = self.out_seq.next();
+            q.msg.header.seq = self.out_seq;
+        }
+    }
+
+    /// The peer has begun anew, without `resetcheck`: it has nothing of what waits, and counts from
+    /// 1. Everything unacknowledged is in front of the queue already.
+    pub(crate) fn peer_began_anew(&mut self) {
+        self.out_seq = Seq(0);
+        self.renumber();
+        (self.in_seq, self.in_seq_acked, self.out_acked) = (Seq(0), Seq(0), Seq(0));
+        self.once_ready = false;
     }
 
     /// A peer cannot have what was never sent: a number beyond our last counts as that one.
@@ -133,6 +161,11 @@ impl Session {
         match seq.ahead_of(self.in_seq) {
             ..1 => Ok(Taken::Old),
             1 => {
+                self.in_seq = seq;
+                Ok(Taken::Fresh)
+            }
+            _ if self.gaps => {
+                log::debug!("messages {} to before {seq} are missing", self.in_seq.next());
                 self.in_seq = seq;
                 Ok(Taken::Fresh)
             }

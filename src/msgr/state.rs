@@ -12,6 +12,8 @@ pub enum ConState {
     /// The connect message goes out, its reply is awaited.
     #[doc(alias = "NEGOTIATING")]
     V1ConnectMsg,
+    /// An accepting side has said SEQ, and the dialler's number is awaited.
+    AcceptingWaitSeq,
     /// Messages flow.
     Open,
     /// A lossless session with nothing to send, and no socket.
@@ -25,6 +27,7 @@ impl fmt::Display for ConState {
             Self::Preopen => "PREOPEN",
             Self::V1Banner => "V1_BANNER",
             Self::V1ConnectMsg => "V1_CONNECT_MSG",
+            Self::AcceptingWaitSeq => "ACCEPTING_WAIT_SEQ",
             Self::Open => "OPEN",
             Self::Standby => "STANDBY",
         })

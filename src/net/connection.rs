@@ -1,17 +1,19 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::dispatch::{in_callback, may_block};
+use super::listener::Shared as ListenerShared;
 use super::messenger::{Inner, wall};
 use super::sock::Sock;
-use super::{Deadline, Dispatcher, Wake, worker};
-use crate::auth::AuthProvider;
+use super::worker::Worker;
+use super::{Deadline, Dispatcher, Wake};
+use crate::auth::{AuthPeer, AuthProvider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::msgr::v1::{self, Context, MsgId, Peer, Tx};
+use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
 use crate::msgr::{ConState, Fault, Message};
 use crate::types::Features;
 
@@ -20,7 +22,6 @@ use crate::types::Features;
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
-    #[expect(dead_code, reason = "its drop closes the connection")]
     handle: Arc<Handle>,
 }
 
@@ -42,18 +43,38 @@ pub(super) struct Shared {
     pub(super) messenger: Arc<Inner>,
     pub(super) auth: Arc<dyn AuthProvider>,
     pub(super) dispatcher: Arc<dyn Dispatcher>,
+    /// Who keeps an accepted connection alive.
+    pub(super) listener: Option<Weak<ListenerShared>>,
     pub(super) wake: Wake,
     out: Mutex<Out>,
     /// Something has changed that a caller may wait for.
     changed: Condvar,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    worker: ThreadSlot,
     pub(super) counters: CounterCells,
+    auth_peer: Mutex<Option<AuthPeer>>,
+    /// The peer has yet to log in with messages.
+    login_due: AtomicBool,
+}
+
+/// Where a thread finds, or leaves, the handle by which it can be joined.
+pub(super) type ThreadSlot = Arc<Mutex<Option<JoinHandle<()>>>>;
+
+/// Who has an end of a connection, and what it is told.
+pub(super) struct Owner {
+    pub(super) auth: Arc<dyn AuthProvider>,
+    pub(super) dispatcher: Arc<dyn Dispatcher>,
+    pub(super) listener: Option<Weak<ListenerShared>>,
+    pub(super) login_due: bool,
+    pub(super) auth_peer: Option<AuthPeer>,
+    pub(super) thread: ThreadSlot,
 }
 
 /// Everything under the connection's one mutex.
 pub(super) struct Out {
     pub(super) tx: Tx,
     pub(super) sock: Option<Sock>,
+    /// An accepted socket that is to take the place of this one.
+    pub(super) take_over: Option<(Sock, TakeOver)>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
     /// What broke it last, for whoever waits while it tries again.
@@ -116,17 +137,32 @@ pub struct NotSent {
 }
 
 impl Connection {
-    pub(super) fn start(
+    /// Starts a connection that dials, with a thread of its own.
+    pub(super) fn start(id: u64, messenger: Arc<Inner>, peer: Peer, owner: Owner) -> Result<Self> {
+        let (rx, tx) = v1::connection(peer, &messenger.local);
+        let (con, worker) = Self::new(id, messenger, peer, owner, rx, tx)?;
+        let thread = worker
+            .spawn()
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
+        *con.shared.worker.lock().unwrap_or_else(|e| e.into_inner()) = Some(thread);
+        Ok(con)
+    }
+
+    /// A connection, and the worker that some thread is to run.
+    pub(super) fn new(
         id: u64,
         messenger: Arc<Inner>,
         peer: Peer,
-        auth: Arc<dyn AuthProvider>,
-        dispatcher: Arc<dyn Dispatcher>,
-    ) -> Result<Self> {
-        let (rx, tx) = v1::connection(peer, &messenger.local);
+        owner: Owner,
+        mut rx: Rx,
+        tx: Tx,
+    ) -> Result<(Self, Worker)> {
+        rx.set_throttle(messenger.throttle(peer.name.entity_type, owner.listener.is_some()));
+        rx.set_small_only(owner.login_due);
         let out = Out {
             tx,
             sock: None,
+            take_over: None,
             fault: None,
             last_fault: None,
             end: None,
@@ -139,19 +175,25 @@ impl Connection {
             id,
             peer,
             messenger,
-            auth,
-            dispatcher,
+            auth: owner.auth,
+            dispatcher: owner.dispatcher,
+            listener: owner.listener,
             wake,
             out: Mutex::new(out),
             changed: Condvar::new(),
-            worker: Mutex::default(),
+            worker: owner.thread,
             counters: CounterCells::default(),
+            auth_peer: Mutex::new(owner.auth_peer),
+            login_due: AtomicBool::new(owner.login_due),
         });
         let handle = Arc::new(Handle(Arc::downgrade(&shared)));
-        let worker = worker::spawn(shared.clone(), Arc::downgrade(&handle), rx)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
-        *shared.worker.lock().unwrap_or_else(|e| e.into_inner()) = Some(worker);
-        Ok(Self { shared, handle })
+        let worker = Worker::new(shared.clone(), Arc::downgrade(&handle), rx);
+        Ok((Self { shared, handle }, worker))
+    }
+
+    /// What the registry keeps of it, which does not keep it alive.
+    pub(super) fn downgrade(&self) -> (Weak<Shared>, Weak<Handle>) {
+        (Arc::downgrade(&self.shared), Arc::downgrade(&self.handle))
     }
 
     /// The handle that a callback gets, if anybody still has one.
@@ -168,7 +210,20 @@ impl Connection {
         self.shared.id
     }
 
-    /// Whom it dials.
+    /// Who the peer has shown to be; `None` on a connection that dialled, and before a login.
+    pub fn auth_peer(&self) -> Option<AuthPeer> {
+        self.shared.auth_peer().clone()
+    }
+
+    /// The peer has logged in with messages, as it does at a monitor: its time for that no longer
+    /// runs, and its messages may be large.
+    pub fn set_auth_peer(&self, peer: AuthPeer) {
+        *self.shared.auth_peer() = Some(peer);
+        self.shared.login_due.store(false, Relaxed);
+        self.shared.wake.wake();
+    }
+
+    /// Who is at the other end, and where; an accepted peer's address is the one it claims.
     pub fn peer(&self) -> &Peer {
         &self.shared.peer
     }
@@ -271,6 +326,14 @@ impl Connection {
         self.shared.wait(self.shared.lock(), deadline, what, done).map(drop)
     }
 
+    /// Breaks the socket, as a network does that fails: for tests of what follows
+    /// (`ms_inject_socket_failures`).
+    pub fn inject_socket_failure(&self) {
+        if let Some(sock) = &self.shared.lock().sock {
+            sock.shutdown();
+        }
+    }
+
     /// Where it is and what it waits for, in one line: what a time-out says.
     pub fn describe(&self) -> String {
         self.shared.describe(&self.shared.lock())
@@ -308,13 +371,13 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {} to {}", self.shared.id, self.shared.peer)
+        write!(f, "connection {} with {}", self.shared.id, self.shared.peer)
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {} to {}", self.id, self.peer)
+        write!(f, "connection {} with {}", self.id, self.peer)
     }
 }
 
@@ -346,6 +409,24 @@ impl Shared {
     pub(super) fn notify(&self, out: &Out) {
         if out.waiters > 0 {
             self.changed.notify_all();
+        }
+    }
+
+    fn auth_peer(&self) -> MutexGuard<'_, Option<AuthPeer>> {
+        self.auth_peer.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether the peer has yet to log in.
+    pub(super) fn is_login_due(&self) -> bool {
+        self.login_due.load(Relaxed)
+    }
+
+    /// Whether somebody else than the owner of this session claims its address.
+    pub(super) fn is_stranger(&self, peer: &Peer, shown: Option<&AuthPeer>) -> bool {
+        match (&*self.auth_peer(), shown) {
+            (Some(own), Some(shown)) => own.name != shown.name,
+            (Some(_), None) => true,
+            (None, _) => self.peer.name.entity_type != peer.name.entity_type,
         }
     }
 

@@ -18,6 +18,12 @@ pub trait Dispatcher: Send + Sync {
         let _ = con;
     }
 
+    /// A peer has dialled, and the session is open (`ms_handle_accept`); also each time that it
+    /// comes back to a session that outlived its socket. The listener keeps the connection alive.
+    fn accepted(&self, con: &Connection) {
+        let _ = con;
+    }
+
     /// The connection has ended by itself, and with it what was queued (`ms_handle_reset`).
     fn reset(&self, con: &Connection, error: &Error) {
         let _ = (con, error);

@@ -86,6 +86,11 @@ impl EntityName {
     pub fn new(entity_type: EntityType, num: i64) -> Self {
         Self { entity_type, num }
     }
+
+    /// Whether it is a client, of the kernel or of userspace.
+    pub fn is_client(self) -> bool {
+        self.entity_type == EntityType::CLIENT
+    }
 }
 
 impl fmt::Display for EntityName {

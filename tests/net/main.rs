@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accept;
 mod callbacks;
 mod close;
 mod failures;

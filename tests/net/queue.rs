@@ -125,7 +125,7 @@ fn a_segment_that_no_peer_would_take_is_not_sent() {
     let acceptor = Acceptor::new();
     let con = dial(&messenger(patient()), &acceptor);
     let front = Message::new(1, vec![0; limits::MSG_MAX_FRONT_LEN as usize + 1]);
-    let middle = Message { middle: front.front.clone(), ..Message::new(1, vec![]) };
+    let middle = Message::new(1, vec![]).with_middle(front.front.clone());
     let data = Message::new(1, vec![]).with_data(vec![0; LARGE + 1]);
     for (msg, segment) in [(front, "front"), (middle, "middle"), (data, "data")] {
         let error = con.send(msg.clone()).unwrap_err();

@@ -6,7 +6,7 @@ use super::wire::{Connect, ConnectReply, tag};
 use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
-use crate::msgr::fault::client_protocol_version;
+use crate::msgr::fault::protocol_version;
 use crate::types::{Features, GlobalSeq, Seq};
 
 impl Rx {
@@ -38,7 +38,7 @@ impl Rx {
                     host_type: cx.local.name().entity_type,
                     global_seq: cx.local.global_seq(GlobalSeq(0)),
                     connect_seq: tx.session.connect_seq,
-                    protocol_version: client_protocol_version(self.peer.entity_type()),
+                    protocol_version: self.protocol_version(cx),
                     authorizer_protocol: 0,
                     authorizer_len: 0,
                     flags: 0,
@@ -58,6 +58,10 @@ impl Rx {
         tx.out_kvec.add(bytes);
         self.handshake.connect = Some(connect);
         Ok(())
+    }
+
+    fn protocol_version(&self, cx: &Context<'_>) -> u32 {
+        protocol_version(self.peer.entity_type(), cx.local.name().entity_type)
     }
 
     /// Asks again, with a message of its own: a new global_seq, and what the session says now.
@@ -134,9 +138,10 @@ impl Rx {
             }
             tag::FEATURES => Err(Fault::FeaturesMissing(reply.features.missing_in(own))),
             tag::BADPROTOVER => Err(Fault::BadProtocolVersion {
-                ours: client_protocol_version(self.peer.entity_type()),
+                ours: self.protocol_version(cx),
                 theirs: reply.protocol_version,
             }),
+            tag::WAIT if cx.local.addr().port() != 0 => Err(Fault::Wait),
             tag::WAIT => Err(Fault::WaitAsClient),
             other => Err(Fault::GarbageTag(other)),
         }
@@ -202,6 +207,10 @@ impl Rx {
         tx.session.connect_seq = reply.connect_seq;
         tx.session.peer_global_seq = reply.global_seq;
         tx.session.lossy = reply.is_lossy();
+        // A dialled peer's numbers have no gap: the kernel insists on it.
+        tx.session.gaps = false;
+        tx.session.once_ready = true;
+        tx.quiet = false;
         let authorizer = std::mem::take(&mut self.handshake).authorizer;
         let key = authorizer.as_ref().and_then(|a| a.session_key());
         let signer = match key.filter(|_| cx.local.options.sign_messages) {

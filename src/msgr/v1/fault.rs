@@ -24,7 +24,7 @@ pub fn con_fault(rx: &mut Rx, tx: &mut Tx, fault: &Fault, cx: &Context<'_>) -> C
         tx.close();
         return consequence;
     }
-    if tx.state == ConState::Open {
+    if tx.state == ConState::Open && !policy.server {
         // Once for each connection that was open; attempts that fail do not count.
         tx.session.connect_seq.0 = tx.session.connect_seq.0.wrapping_add(1);
     }

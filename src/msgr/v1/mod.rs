@@ -1,4 +1,5 @@
-//! Messenger v1 as the Linux kernel speaks it (`net/ceph/messenger_v1.c`), connecting side.
+//! Messenger v1 as the Linux kernel speaks it (`net/ceph/messenger_v1.c`), and its accepting side
+//! as Ceph's daemons have it (`src/msg/async/ProtocolV1.cc`).
 //!
 //! The machine has two halves. [`Rx`] reads and belongs to one thread; [`Tx`] writes and holds
 //! the session. `Rx::read_partial` needs nothing but the transport and yields one whole
@@ -6,31 +7,42 @@
 //! `prepare_write_connect` resets the out buffer on every path: no handshake input is processed
 //! while the out buffer holds unsent bytes ([`Rx::is_gated`]), and bytes that are there before
 //! their request is written are a fault.
+//!
+//! An accepted socket begins as an [`Accept`], which knows no session. Once its peer has shown who
+//! it is, [`Offer::decide`] says what becomes of it by the session that the peer has here already,
+//! and a session, new or old, takes the socket over ([`Rx::take_over`]).
 
+mod accept;
 mod banner;
 mod connect;
+mod existing;
 mod fault;
 mod read;
 mod sign;
+mod take_over;
 mod wire;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::in_buf::InBuf;
 use super::session::Session;
-use super::{ConState, Local, Message, OutKvec, Policy};
-use crate::auth::{AuthProvider, Authorizer};
+use super::{ConState, Local, Message, OutKvec, Policies, Policy, Throttle};
+use crate::auth::{AuthProvider, AuthServer, Authorizer};
 use crate::types::{EntityAddr, EntityName, EntityType, Features, Seq, UTime};
 
+pub use accept::{Accept, ConnectMsg, Offer, Request, Retry};
 pub use banner::Hello;
+pub use existing::{Decision, Existing};
 pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
 use sign::Signer;
+pub use take_over::TakeOver;
 pub use wire::ConnectReply;
 pub use write::MsgId;
 
@@ -74,11 +86,26 @@ pub struct Context<'a> {
     pub auth: &'a dyn AuthProvider,
 }
 
+/// What the machine needs to accept.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptContext<'a> {
+    /// The wall clock, for the life of tickets.
+    pub wall: UTime,
+    /// Who this side is.
+    pub local: &'a Local,
+    /// Who may come in.
+    pub auth: &'a dyn AuthServer,
+    /// What a session with each kind of peer promises.
+    pub policies: &'a Policies,
+}
+
 /// What the owner of a connection hears from the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The session is open, with these features on both sides.
     Connected(Features),
+    /// The session is open on a socket that was accepted, with these features on both sides.
+    Accepted(Features),
     /// A message.
     Message(Message),
     /// The peer has lost the session: what was queued for it is gone.
@@ -100,6 +127,8 @@ pub struct Tx {
     signer: Option<Signer>,
     keepalive_due: bool,
     keepalive2_ack_due: Option<UTime>,
+    /// The peer takes no keepalives.
+    quiet: bool,
     next_id: u64,
 }
 
@@ -115,6 +144,8 @@ pub struct Rx {
     features: Features,
     signer: Option<Signer>,
     crc_data: bool,
+    throttle: Option<Arc<Throttle>>,
+    small_only: bool,
 }
 
 /// What one handshake, on one socket, remembers from reply to reply.
@@ -141,6 +172,8 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
         features: Features::NONE,
         signer: None,
         crc_data: local.options.crc_data,
+        throttle: None,
+        small_only: false,
     };
     let tx = Tx {
         peer,
@@ -151,6 +184,7 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
         signer: None,
         keepalive_due: false,
         keepalive2_ack_due: None,
+        quiet: false,
         next_id: 0,
     };
     (rx, tx)
@@ -195,9 +229,29 @@ impl Tx {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
     }
 
+    /// Whether the peer can be asked for signs of life.
+    pub fn takes_keepalives(&self) -> bool {
+        !self.quiet
+    }
+
     /// The number of the last message given to the wire, and the last that the peer acknowledged.
     pub fn progress(&self) -> (Seq, Seq) {
         (self.session.out_seq, self.session.out_acked)
+    }
+
+    /// The session as a connect message that claims to continue it finds it. Whether another socket
+    /// is about to be taken over, and whose it is, the owner knows.
+    pub fn existing(&self) -> Existing {
+        Existing {
+            state: self.state,
+            connect_seq: self.session.connect_seq,
+            peer_global_seq: self.session.peer_global_seq,
+            lossy: self.session.lossy,
+            server: self.peer.policy.server,
+            once_ready: self.session.once_ready,
+            replacing: false,
+            stranger: false,
+        }
     }
 
     /// Connection is no more; nothing is kept.

@@ -1,6 +1,8 @@
 //! Reading: from bytes to whole things (`read_partial_*`), and from them to events
 //! (`process_*`).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::banner::{Hello, check_banner};
@@ -10,7 +12,7 @@ use crate::crc32c::ceph_crc32c;
 use crate::denc::Reader;
 use crate::limits;
 use crate::msgr::session::Taken;
-use crate::msgr::{Fault, Message, Transport};
+use crate::msgr::{Budget, Fault, Message, Throttle, Transport};
 use crate::types::{EntityAddr, Seq, UTime};
 
 /// What is being read.
@@ -21,8 +23,11 @@ pub(super) enum ReadState {
     ConnectReply,
     Authorizer(ConnectReply),
     Seq(ConnectReply),
+    PeerSeq,
     Tag,
     Header,
+    /// There is no room for this message.
+    Throttled(WireHeader),
     Body(Box<Body>),
     Ack,
     Keepalive2,
@@ -37,6 +42,7 @@ pub(super) struct Body {
     /// Front and middle, in one buffer.
     head: Vec<u8>,
     pub(super) data: Vec<u8>,
+    budget: Budget,
 }
 
 /// One whole thing that the peer sent.
@@ -48,6 +54,8 @@ pub enum Incoming {
     ConnectReply(ConnectReplyMsg),
     /// The acceptor's in_seq, the second half of a SEQ reply.
     Seq(ConnectReplyMsg, Seq),
+    /// A dialler's in_seq, its answer to SEQ.
+    PeerSeq(Seq),
     /// A message whose checksums and signature are right.
     Message(Message),
     /// Everything up to this number has arrived.
@@ -79,9 +87,10 @@ impl Rx {
             ReadState::Addrs => "addresses behind the banner",
             ReadState::ConnectReply => "connect reply",
             ReadState::Authorizer(_) => "authorizer behind the connect reply",
-            ReadState::Seq(_) => "sequence number behind SEQ",
+            ReadState::Seq(_) | ReadState::PeerSeq => "sequence number behind SEQ",
             ReadState::Tag => "message",
             ReadState::Header | ReadState::Body(_) => "rest of a message",
+            ReadState::Throttled(_) => "room for a message",
             ReadState::Ack | ReadState::Keepalive2 | ReadState::Keepalive2Ack => "rest of a frame",
             ReadState::Faulted(_) => self.awaited,
         }
@@ -116,10 +125,17 @@ impl Rx {
                 ReadState::Addrs => HELLO_LEN - BANNER.len(),
                 ReadState::ConnectReply => ConnectReply::LEN,
                 ReadState::Authorizer(reply) => reply.authorizer_len as usize,
-                ReadState::Seq(_) | ReadState::Ack => 8,
+                ReadState::Seq(_) | ReadState::PeerSeq | ReadState::Ack => 8,
                 ReadState::Keepalive2 | ReadState::Keepalive2Ack => 8,
                 ReadState::Tag => 1,
                 ReadState::Header => WireHeader::LEN,
+                ReadState::Throttled(header) => {
+                    let header = *header;
+                    match self.prepare_read_body(header) {
+                        true => continue,
+                        false => return Ok(None),
+                    }
+                }
                 ReadState::Body(body) => {
                     let (h, f) = (&body.header, Footer::len(self.features));
                     let head = h.front_len as usize + h.middle_len as usize;
@@ -150,7 +166,15 @@ impl Rx {
                     let msg = ConnectReplyMsg { reply, authorizer: Vec::new() };
                     Some(Incoming::Seq(msg, Reader::new(self.in_buf.take(8)).get()?))
                 }
+                ReadState::PeerSeq => {
+                    Some(Incoming::PeerSeq(Reader::new(self.in_buf.take(8)).get()?))
+                }
                 ReadState::Tag => self.read_tag()?,
+                // Goes on, or not, before anything is filled.
+                ReadState::Throttled(header) => {
+                    self.read = ReadState::Throttled(header);
+                    None
+                }
                 ReadState::Header => self.read_header()?,
                 ReadState::Body(body) => Some(self.read_footer(*body)?),
                 ReadState::Faulted(fault) => return Err(fault),
@@ -221,16 +245,55 @@ impl Rx {
                 return Err(Fault::TooLong { segment, len });
             }
         }
+        if self.small_only && header.len() > limits::MAX_UNAUTHENTICATED_LEN {
+            let len = header.len().try_into().unwrap_or(u32::MAX);
+            return Err(Fault::TooLong { segment: "message before a login", len });
+        }
+        self.prepare_read_body(header);
+        Ok(None)
+    }
+
+    /// Takes room for a message, and then memory; false where there is no room.
+    fn prepare_read_body(&mut self, header: WireHeader) -> bool {
+        let budget = match &self.throttle {
+            // What a peer sends that may be anyone must not take the room of others: it is small,
+            // and there is one of it for each connection.
+            _ if self.small_only => Budget::default(),
+            None => Budget::default(),
+            Some(throttle) => match throttle.try_get(header.len()) {
+                Some(budget) => budget,
+                None => {
+                    self.read = ReadState::Throttled(header);
+                    return false;
+                }
+            },
+        };
         let head = Vec::with_capacity(header.front_len as usize + header.middle_len as usize);
         let data = Vec::with_capacity(header.data_len as usize);
-        self.read = ReadState::Body(Box::new(Body { header, head, data }));
-        Ok(None)
+        self.read = ReadState::Body(Box::new(Body { header, head, data, budget }));
+        true
+    }
+
+    /// The throttle that has no room for the next message, if that is what keeps this side from
+    /// reading on.
+    pub fn throttled(&self) -> Option<&Arc<Throttle>> {
+        self.throttle.as_ref().filter(|_| matches!(self.read, ReadState::Throttled(_)))
+    }
+
+    /// Sets what bounds the messages that were received and are not done with.
+    pub fn set_throttle(&mut self, throttle: Option<Arc<Throttle>>) {
+        self.throttle = throttle;
+    }
+
+    /// Takes, or no longer takes, only small messages: of a peer that may be anyone.
+    pub fn set_small_only(&mut self, small_only: bool) {
+        self.small_only = small_only;
     }
 
     fn read_footer(&mut self, body: Body) -> Result<Incoming, Fault> {
         let len = Footer::len(self.features);
         let footer = Footer::decode(self.in_buf.take(len), self.features)?;
-        let Body { header, head, data } = body;
+        let Body { header, head, data, budget } = body;
         let mut front = Bytes::from(head);
         let middle = front.split_off((header.front_len as usize).min(front.len()));
         let data = Bytes::from(data);
@@ -253,7 +316,7 @@ impl Rx {
         if let Some(signer) = &self.signer {
             signer.check(&header, &footer)?;
         }
-        Ok(Incoming::Message(Message { header: header.header, front, middle, data }))
+        Ok(Incoming::Message(Message { header: header.header, front, middle, data, budget }))
     }
 
     /// Acts on one thing that the peer sent.
@@ -276,6 +339,7 @@ impl Rx {
             }
             Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
             Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
+            Incoming::PeerSeq(seq) => Ok(Some(self.process_peer_seq(tx, seq))),
             Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);
@@ -312,7 +376,7 @@ fn process_message(tx: &mut Tx, msg: Message) -> Result<Option<Message>, Fault> 
 }
 
 /// Refuses the beginning of a banner that can no longer become one.
-fn refuse_other_prefix(start: &[u8]) -> Result<(), Fault> {
+pub(super) fn refuse_other_prefix(start: &[u8]) -> Result<(), Fault> {
     let n = start.len();
     match (BANNER.get(..n), super::wire::BANNER_V2.get(..n)) {
         (Some(v1), _) if start == v1 => Ok(()),

@@ -60,6 +60,23 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
+    pub(crate) const LEN: usize = 33;
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.what("ceph_msg_connect");
+        Ok(Self {
+            features: Features(r.u64()?),
+            // No type has a number beyond a byte.
+            host_type: EntityType(r.u32()?.try_into().unwrap_or(0)),
+            global_seq: r.get()?,
+            connect_seq: r.get()?,
+            protocol_version: r.u32()?,
+            authorizer_protocol: r.u32()?,
+            authorizer_len: r.u32()?,
+            flags: r.u8()?,
+        })
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new(Features::ALL);
         w.u64(self.features.0).u32(self.host_type.0.into());
@@ -105,6 +122,13 @@ impl ConnectReply {
         })
     }
 
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(Features::ALL);
+        w.u8(self.tag).u64(self.features.0).u32(self.global_seq.0).u32(self.connect_seq.0);
+        w.u32(self.protocol_version).u32(self.authorizer_len).u8(self.flags);
+        w.into_vec()
+    }
+
     /// Ceph's name of the tag, without `CEPH_MSGR_TAG_`; `None` where it is none of a reply.
     pub fn tag_name(&self) -> Option<&'static str> {
         Some(match self.tag {
@@ -142,6 +166,11 @@ pub(crate) struct WireHeader {
 impl WireHeader {
     pub(crate) const LEN: usize = 53;
     const CRC_AT: usize = Self::LEN - 4;
+
+    /// Bytes of the three segments.
+    pub(crate) fn len(&self) -> usize {
+        self.front_len as usize + self.middle_len as usize + self.data_len as usize
+    }
 
     /// The header's bytes; `crc` is computed anew and returned with them.
     pub(crate) fn encode(&self) -> ([u8; Self::LEN], u32) {

@@ -40,14 +40,18 @@ impl Tx {
         self.session.unqueue(id.0);
     }
 
-    /// Asks the peer for a sign of life (`ceph_con_keepalive`).
+    /// Asks the peer for a sign of life (`ceph_con_keepalive`); not a client that was accepted, for
+    /// the kernel's takes no keepalive.
     pub fn keepalive(&mut self) {
+        if self.quiet {
+            return;
+        }
         self.keepalive_due = true;
         self.clear_standby();
     }
 
     fn clear_standby(&mut self) {
-        if self.state == ConState::Standby {
+        if self.state == ConState::Standby && !self.peer.policy.server {
             self.set_state(ConState::Preopen);
         }
     }
@@ -93,7 +97,7 @@ impl Tx {
 
     fn prepare_write_message(&mut self, queued: Queued, cx: &Context<'_>) -> Result<(), Fault> {
         let Queued { id, msg } = queued;
-        let Message { mut header, front, middle, data } = msg;
+        let Message { mut header, front, middle, data, .. } = msg;
         header.src = cx.local.name();
         let header = WireHeader {
             header,

@@ -326,6 +326,15 @@ pub(super) fn seqs(frames: &[Frame]) -> Vec<u64> {
     seqs.collect()
 }
 
+/// First byte of each message's front.
+pub(super) fn fronts(frames: &[Frame]) -> Vec<u8> {
+    let fronts = frames.iter().filter_map(|f| match f {
+        Frame::Msg(m) => m.front.first().copied(),
+        _ => None,
+    });
+    fronts.collect()
+}
+
 #[test]
 fn the_crc_of_the_acceptor_has_the_check_value() {
     assert_eq!(crc(b"123456789"), 0x58e3_fa20);

@@ -14,10 +14,12 @@ enum Kind {
     Again,
     /// The same, with new tickets.
     Tickets,
+    /// The same, but the peer is to dial first.
+    Later,
     /// Dialling again cannot help.
     Final,
 }
-use Kind::{Again, Final, Tickets};
+use Kind::{Again, Final, Later, Tickets};
 
 /// One row for each variant: a new one does not compile before it has a row.
 macro_rules! faults {
@@ -56,6 +58,7 @@ faults! {
     Fault::FeaturesMissing(_), Fault::FeaturesMissing(Features(1)) => Final;
     Fault::PeerLacksFeatures(_), Fault::PeerLacksFeatures(Features(1)) => Final;
     Fault::WaitAsClient, Fault::WaitAsClient => Again;
+    Fault::Wait, Fault::Wait => Later;
     Fault::BadGlobalSeq(_), Fault::BadGlobalSeq(u32::MAX) => Again;
     Fault::BadConnectSeq { .. }, Fault::BadConnectSeq { want: 1, got: 2 } => Again;
     Fault::TooManyRounds(_), Fault::TooManyRounds(32) => Again;
@@ -64,6 +67,7 @@ faults! {
     Fault::BadCrc(_), Fault::BadCrc("front") => Again;
     Fault::TooLong { .. }, Fault::TooLong { segment: "data", len: u32::MAX } => Again;
     Fault::OutOfOrder { .. }, Fault::OutOfOrder { want: Seq(2), got: Seq(3) } => Again;
+    Fault::Replaced, Fault::Replaced => Final;
     Fault::Aborted, Fault::Aborted => Again;
     Fault::BadSignature, Fault::BadSignature => Again;
 }
@@ -144,8 +148,9 @@ fn every_fault_of_a_lossless_session() {
                 assert_eq!(con.tx.session.connect_seq.0, 0, "{row}");
                 continue;
             }
-            assert_eq!((consequence, queue(&con)), (*again, queued.clone()), "{row}");
-            let next = if *again == Standby { ConState::Standby } else { ConState::Preopen };
+            let again = if kind(&fault) == Later { Consequence::Wait } else { *again };
+            assert_eq!((consequence, queue(&con)), (again, queued.clone()), "{row}");
+            let next = if again == Standby { ConState::Standby } else { ConState::Preopen };
             assert_eq!(con.state(), next, "{row}");
             assert_eq!(con.tx.session.connect_seq.0, *after, "{row}");
             assert_eq!(con.tx.queued_bytes(), 14 * queued.len(), "{row}");

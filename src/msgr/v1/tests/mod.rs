@@ -327,6 +327,7 @@ impl Scenario {
                 con.fault(&Fault::PeerClosed);
             }
             ConState::Closed => con.tx.close(),
+            ConState::AcceptingWaitSeq => unreachable!("these connections dial"),
         }
         assert_eq!(con.state(), state);
         con

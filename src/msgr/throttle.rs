@@ -1,0 +1,172 @@
+//! How much a messenger takes in before what it took is done with (`src/common/Throttle.h`,
+//! `Policy::throttler_bytes` and `throttler_messages`).
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A budget for messages that were received and are not dropped yet, shared by as many connections
+/// as one likes. A connection for whose next message there is no room is not read from, and so its
+/// peer waits.
+pub struct Throttle {
+    max_messages: usize,
+    max_bytes: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    messages: usize,
+    bytes: usize,
+    /// Whom to call when there is room again.
+    waiters: Vec<Waker>,
+}
+
+/// Called once, with no lock held, when there may be room again.
+pub(crate) type Waker = Box<dyn FnOnce() + Send>;
+
+impl Throttle {
+    /// Room for that many messages with so many bytes of segments in all. A message that is larger
+    /// than all the room passes alone.
+    pub fn new(max_messages: usize, max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { max_messages, max_bytes, state: Mutex::default() })
+    }
+
+    /// Messages and bytes that are held now.
+    pub fn held(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.messages, state.bytes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes room for one message of `bytes`, if there is.
+    pub(crate) fn try_get(self: &Arc<Self>, bytes: usize) -> Option<Budget> {
+        let mut state = self.lock();
+        let fits = state.messages < self.max_messages
+            && state.bytes.saturating_add(bytes) <= self.max_bytes;
+        if !fits && state.messages > 0 {
+            return None;
+        }
+        state.messages += 1;
+        state.bytes += bytes;
+        drop(state);
+        Some(Budget(Some(Arc::new(Held { throttle: Arc::clone(self), bytes }))))
+    }
+
+    /// Calls `waker` when something has been released; at once where nothing is held.
+    pub(crate) fn wait(&self, waker: Waker) {
+        let mut state = self.lock();
+        if state.messages > 0 {
+            state.waiters.push(waker);
+            return;
+        }
+        drop(state);
+        waker();
+    }
+
+    fn put(&self, bytes: usize) {
+        let waiters = {
+            let mut state = self.lock();
+            state.messages -= 1;
+            state.bytes -= bytes;
+            std::mem::take(&mut state.waiters)
+        };
+        waiters.into_iter().for_each(|wake| wake());
+    }
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (messages, bytes) = self.held();
+        let (max_messages, max_bytes) = (self.max_messages, self.max_bytes);
+        write!(f, "Throttle({messages}/{max_messages} messages, {bytes}/{max_bytes} bytes)")
+    }
+}
+
+/// What one message holds of a throttle, given back when the last clone is dropped. Two messages
+/// are equal whatever they hold.
+#[derive(Clone, Default)]
+pub struct Budget(Option<Arc<Held>>);
+
+struct Held {
+    throttle: Arc<Throttle>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.throttle.put(self.bytes);
+    }
+}
+
+impl PartialEq for Budget {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Budget {}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.as_ref().map_or(0, |held| held.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn both_counts_bound_what_is_taken_and_each_is_given_back_once() {
+        let throttle = Throttle::new(2, 100);
+        let a = throttle.try_get(60).unwrap();
+        assert!(throttle.try_get(41).is_none(), "too many bytes");
+        let b = throttle.try_get(40).unwrap();
+        assert!(throttle.try_get(0).is_none(), "too many messages");
+        let c = a.clone();
+        drop(a);
+        assert_eq!(throttle.held(), (2, 100), "a clone holds it still");
+        drop(c);
+        assert_eq!(throttle.held(), (1, 40));
+        drop(b);
+        assert_eq!(throttle.held(), (0, 0));
+    }
+
+    #[test]
+    fn what_is_larger_than_all_the_room_passes_alone() {
+        let throttle = Throttle::new(2, 100);
+        let small = throttle.try_get(1).unwrap();
+        assert!(throttle.try_get(101).is_none());
+        drop(small);
+        let large = throttle.try_get(101).unwrap();
+        assert!(throttle.try_get(0).is_none());
+        drop(large);
+        assert_eq!(throttle.held(), (0, 0));
+    }
+
+    #[test]
+    fn who_waits_is_called_once_and_at_once_where_nothing_is_held() {
+        let throttle = Throttle::new(1, 1);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let waker = || -> Waker {
+            let calls = calls.clone();
+            Box::new(move || {
+                calls.fetch_add(1, Relaxed);
+            })
+        };
+        throttle.wait(waker());
+        assert_eq!(calls.load(Relaxed), 1);
+        let held = throttle.try_get(1).unwrap();
+        throttle.wait(waker());
+        assert_eq!(calls.load(Relaxed), 1);
+        drop(held);
+        assert_eq!(calls.load(Relaxed), 2);
+        drop(throttle.try_get(1));
+        assert_eq!(calls.load(Relaxed), 2);
+    }
+}
