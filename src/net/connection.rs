@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dispatch::{in_callback, may_block};
 use super::listener::Shared as ListenerShared;
@@ -85,8 +85,36 @@ pub(super) struct Out {
     pub(super) gone: bool,
     /// What the worker waits for.
     pub(super) step: &'static str,
+    /// The worker is reading, and will look at the queue before it sleeps: it need not be woken.
+    pub(super) awake: bool,
+    /// How close upon each other messages are sent.
+    burst: Burst,
     /// Callers that wait for `changed`.
     waiters: usize,
+}
+
+/// Finds out whether messages are sent in such haste that it pays to let them gather: then the
+/// worker writes many at once, while one alone is written at once by who sends it.
+#[derive(Debug, Default)]
+struct Burst {
+    last: Option<Instant>,
+    /// How many have come so soon after the one before.
+    run: u32,
+}
+
+impl Burst {
+    /// Less than a write takes, and far less than a round trip.
+    const SOON: Duration = Duration::from_micros(20);
+    /// A caller with a handful of messages to send is in no haste.
+    const RUN: u32 = 16;
+
+    /// Notes a message that is sent `now`.
+    fn is_on(&mut self, now: Instant) -> bool {
+        let soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < Self::SOON);
+        self.last = Some(now);
+        self.run = if soon { self.run.saturating_add(1) } else { 0 };
+        self.run > Self::RUN
+    }
 }
 
 /// Why a connection is no more.
@@ -168,6 +196,8 @@ impl Connection {
             end: None,
             gone: false,
             step: "TCP connection",
+            awake: false,
+            burst: Burst::default(),
             waiters: 0,
         };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
@@ -441,11 +471,15 @@ impl Shared {
 
     fn send(&self, mut out: MutexGuard<'_, Out>, msg: Message) -> MsgId {
         self.counters.sent.fetch_add(1, Relaxed);
-        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write();
+        let cx = self.context();
+        let under_load = out.burst.is_on(cx.now);
+        // A worker that reads may be in a callback of its owner's, and not write for long.
+        let gather = under_load && !out.awake;
+        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write() && !gather;
         let id = out.tx.send(msg);
         let Out { tx, sock, fault, .. } = &mut *out;
         let rest = match sock {
-            Some(sock) if direct => match tx.try_write(sock, &self.context()) {
+            Some(sock) if direct => match tx.try_write(sock, &cx) {
                 Ok(all) => !all,
                 Err(e) => {
                     *fault = Some(e);
@@ -454,8 +488,9 @@ impl Shared {
             },
             _ => true,
         };
+        let wake = rest && !out.awake;
         drop(out);
-        if rest {
+        if wake {
             self.wake.wake();
         }
         id

@@ -106,6 +106,7 @@ impl Worker {
                 if out.end.is_some() {
                     return End::Closed;
                 }
+                out.awake = false;
                 (out.tx.state(), out.take_over.take())
             };
             if let Some((sock, socket)) = accepted {
@@ -256,10 +257,10 @@ impl Worker {
             self.shared.notify(&out);
             let answers =
                 out.tx.features().has(Features::MSGR_KEEPALIVE2) && out.tx.takes_keepalives();
+            out.awake = false;
             (Rx::is_gated(&out.tx), more, answers)
         };
-        if !std::mem::take(&mut self.read_ahead) || gated {
-            self.read_ahead &= gated;
+        if gated || !self.read_ahead {
             let timeout = self.time_left(answers)?;
             let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
             if ready.woken {
@@ -277,6 +278,7 @@ impl Worker {
                 return Ok(Step::Go);
             }
         }
+        self.read_ahead = false;
         self.rx.readable();
         self.try_read(&mut sock)?;
         // Not before: while callbacks run nobody listens, and that is not the peer's silence.
@@ -311,6 +313,8 @@ impl Worker {
                 if out.end.is_some() || out.take_over.is_some() {
                     return Ok(());
                 }
+                // What is sent meanwhile is written when all is read.
+                out.awake = true;
                 let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
                 let (_, acked) = out.tx.progress();
                 if std::mem::replace(&mut self.acked, acked) != acked {
