@@ -14,6 +14,9 @@
 //! words and bytes of a 16.2.15 monitor; it looks at no caps, keeps no old epochs, and has no
 //! quorum. That is not enough for a daemon that wants to join.
 //!
+//! Ceph's own clients look at whom they have dialled. A monitor's nonce is 0, that of another daemon
+//! is the one in its map, and both offer [`DAEMON_FEATURES`].
+//!
 //! ```
 //! use ceph_msgr::messages::{Body, MPing};
 //! use ceph_msgr::testing::{CommandReply, Commands, Monitor};
@@ -59,6 +62,13 @@ pub use monitor::Monitor;
 pub use osdmap::{SimpleOSD, SimpleOSDMap};
 pub use service::Service;
 pub use session::{MalformedMessage, MonSession};
+
+use crate::types::Features;
+
+/// What a 16.2.15 daemon offers, for [`Options::supported`](crate::msgr::Options::supported) of a
+/// scripted one. librados leaves a peer without OSDREPLYMUX, and takes a monitor without
+/// SERVER_KRAKEN for one that gives no tickets for managers.
+pub const DAEMON_FEATURES: Features = Features(0x3f01_cfbd_fffd_ffff);
 
 /// The X of the one `mon.X` that there is.
 const MON_NAME: &str = "a";

@@ -134,7 +134,7 @@ impl MonSession {
         let m = MMonSubscribe::from_message(msg)?;
         for (what, item) in &m.what {
             if !self.subs.add_update(what, *item) {
-                log::warn!("too many subscriptions, {what:?} is dropped");
+                log::warn!("a subscription too many, or to a name too long, is dropped");
             }
         }
         let mut replies = self.subs.check(&self.monitor.maps(), self.features);

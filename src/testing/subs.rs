@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::maps::Maps;
+use crate::limits::{MAX_SUBSCRIPTION_LEN, MAX_SUBSCRIPTIONS};
 use crate::messages::mon::SubscribeItem;
 use crate::msgr::Message;
 use crate::types::Features;
@@ -16,13 +17,11 @@ struct Subscription {
     onetime: bool,
 }
 
-/// How many names one client may subscribe to: real ones come to a dozen.
-const MAX_SUBS: usize = 1024;
-
 impl SubMap {
     /// Adds a subscription, or replaces the one of that name. Whether there was room for it.
     pub(super) fn add_update(&mut self, what: &str, item: SubscribeItem) -> bool {
-        if self.0.len() >= MAX_SUBS && !self.0.contains_key(what) {
+        let is_new = !self.0.contains_key(what);
+        if what.len() > MAX_SUBSCRIPTION_LEN || (is_new && self.0.len() >= MAX_SUBSCRIPTIONS) {
             return false;
         }
         let onetime = item.flags & SubscribeItem::ONETIME != 0;

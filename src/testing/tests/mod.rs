@@ -21,7 +21,7 @@ use crate::msgr::Message;
 use crate::types::{EntityAddr, EntityType, Epoch, Features, Tid, UTime};
 
 const NOW: UTime = UTime { sec: 1_800_000_000, nsec: 0 };
-const FEATURES: Features = Features::SUPPORTED;
+const FEATURES: Features = DAEMON_FEATURES;
 
 fn addr() -> EntityAddr {
     "v1:127.0.0.1:6789".parse().unwrap()

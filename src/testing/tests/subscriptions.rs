@@ -121,8 +121,14 @@ fn what_an_author_publishes_can_be_subscribed_to() {
 #[test]
 fn one_client_cannot_subscribe_to_everything() {
     let mut session = logged_in(&monitor());
-    let what = (0..2000).map(|n| (n.to_string(), SubscribeItem::continuous(0))).collect();
+    let endless = SubscribeItem::continuous(0);
+    assert_eq!(ask(&mut session, &subscribe(&[(&"x".repeat(1025), endless)])), []);
+    assert_eq!(session.subscriptions().count(), 0);
+    let what = (0..2000).map(|n| (n.to_string(), endless)).collect();
     ask(&mut session, &MMonSubscribe { what, hostname: String::new() });
+    assert_eq!(session.subscriptions().count(), 1024);
+    // The others may still be moved.
+    ask(&mut session, &subscribe(&[("0", SubscribeItem::onetime(0))]));
     assert_eq!(session.subscriptions().count(), 1024);
 }
 
