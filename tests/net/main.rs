@@ -7,6 +7,7 @@ mod accept;
 mod callbacks;
 mod close;
 mod failures;
+mod hunts;
 mod inbox;
 mod keepalive;
 mod login;

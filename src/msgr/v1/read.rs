@@ -329,6 +329,8 @@ impl Rx {
         if Self::is_gated(tx) {
             return Err(Fault::ReplyBeforeRequest);
         }
+        // Of READY the peer shows only so that it has reached it.
+        tx.session.once_ready |= tx.state == ConState::Open;
         match incoming {
             Incoming::Hello(hello) => {
                 self.process_banner(&hello, cx)?;

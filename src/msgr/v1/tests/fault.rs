@@ -38,6 +38,7 @@ macro_rules! faults {
 
 faults! {
     Fault::Io(_), Fault::Io(ErrorKind::ConnectionReset) => Again;
+    Fault::Os(_), Fault::Os(24) => Again;
     Fault::PeerClosed, Fault::PeerClosed => Again;
     Fault::CloseTag, Fault::CloseTag => Final;
     Fault::TimedOut(_), Fault::TimedOut("banner") => Again;

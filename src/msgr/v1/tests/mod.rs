@@ -1,15 +1,22 @@
 //! The machine in memory: a connection over a pipe with knobs, against an acceptor whose bytes
 //! are written from the tables of the protocol and not by our own encoder.
 
+mod accept_auth;
+mod accept_hello;
+mod accept_rows;
 mod acceptor;
 mod connect_tags;
+mod dialler;
 mod fault;
 mod handshake;
 mod keepalive;
 mod lossless;
 mod messages;
+mod race;
 mod revoke;
 mod seq;
+mod take_over;
+mod throttle;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -21,7 +28,7 @@ use crate::crypto::CryptoKey;
 use crate::crypto::tests::aes_key;
 use crate::msgr::pipe::Pipe;
 use crate::msgr::{Consequence, Fault, Options};
-use crate::types::{Feature, GlobalId};
+use crate::types::{ConnectSeq, Feature, GlobalId, GlobalSeq};
 use acceptor::{Frame, Reply, Request, parse_frames};
 
 /// Where the tests dial, and the nonce of who is there.
