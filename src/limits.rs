@@ -39,3 +39,7 @@ pub const MAX_CONFIG_LEN: u64 = 4 << 20;
 /// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
 /// wait.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;
+/// Names that one client of a scripted monitor may subscribe to: real ones come to a dozen.
+pub const MAX_SUBSCRIPTIONS: usize = 1024;
+/// Longest of these names: `mdsmap.` and `kv:` are followed by one that people give.
+pub const MAX_SUBSCRIPTION_LEN: usize = 1024;
