@@ -97,6 +97,8 @@ struct Con {
     frames_at: Option<usize>,
     /// Of this socket: whether the peer's hello was accepted.
     heard: bool,
+    /// Of this socket: what the peer said with SEQ that it has already.
+    peer_has: u64,
 }
 
 impl Con {
@@ -136,6 +138,7 @@ impl Con {
             sent: Vec::new(),
             frames_at: None,
             heard: false,
+            peer_has: 0,
         }
     }
 
@@ -146,7 +149,7 @@ impl Con {
 
     fn dial(&mut self) {
         self.pipe = Pipe::default();
-        (self.frames_at, self.heard) = (None, false);
+        (self.frames_at, self.heard, self.peer_has) = (None, false, 0);
         self.with(|rx, tx, _, cx| {
             tx.prepare_write_banner(cx);
             rx.prepare_read_banner();
@@ -345,6 +348,11 @@ impl Con {
 
     fn process(&mut self, incoming: Incoming) -> Result<(), Fault> {
         let seq_came = matches!(incoming, Incoming::Seq(..));
+        if let Incoming::Seq(_, seq) = incoming {
+            // It cannot have what was never sent, and what it says of that means nothing.
+            let (sent, _) = self.tx.progress();
+            self.peer_has = if seq <= sent { seq.0 } else { 0 };
+        }
         if matches!(incoming, Incoming::Hello(_)) {
             assert!(!self.heard, "one hello on each socket");
             assert_eq!(self.pipe.output.len(), CLIENT_HELLO_LEN);
@@ -397,7 +405,7 @@ impl Con {
         assert!(!self.policy.lossy);
         assert_eq!(self.tx.queued_bytes(), queued, "nothing is lost");
         self.pipe = Pipe::default();
-        (self.frames_at, self.heard) = (None, false);
+        (self.frames_at, self.heard, self.peer_has) = (None, false, 0);
     }
 
     fn close(&mut self) {
@@ -411,7 +419,7 @@ impl Con {
         assert!(self.tx.is_acked() && self.tx.is_flushed() && !self.tx.wants_write());
         assert_eq!(self.tx.queued_bytes(), 0);
         self.pipe = Pipe::default();
-        (self.in_seq, self.frames_at, self.heard) = (0, None, false);
+        (self.in_seq, self.frames_at, self.heard, self.peer_has) = (0, None, false, 0);
     }
 
     fn check(&self) {
@@ -429,6 +437,7 @@ impl Con {
             match frame {
                 Frame::Msg(seq, ..) => {
                     assert!(last.is_none_or(|last| last < seq), "{seq} went out twice");
+                    assert!(self.peer_has < seq, "{seq} goes out, {} has come", self.peer_has);
                     last = Some(seq);
                 }
                 Frame::Ack(seq) => {
