@@ -20,14 +20,15 @@ command -v cargo-fuzz >/dev/null || {
     echo "run.sh: no cargo-fuzz: cargo install cargo-fuzz" >&2
     exit 1
 }
-fuzz=(cargo fuzz)
-build=(--fuzz-dir . --sanitizer none --features libfuzzer)
+host=$(rustc -vV | sed -n 's/^host: //p')
+bin=${CARGO_TARGET_DIR:-target}/$host/release
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-for target in "${targets[@]}"; do
-    "${fuzz[@]}" build "${build[@]}" "$target" >"$log" 2>&1 || { cat "$log" >&2 && exit 1; }
-done
+cargo fuzz build --fuzz-dir . --sanitizer none --features libfuzzer >"$log" 2>&1 || {
+    cat "$log" >&2
+    exit 1
+}
 
 found=0
 printf '%-16s %12s %10s %8s %8s  %s\n' target runs exec/s coverage corpus findings
@@ -36,12 +37,13 @@ for target in "${targets[@]}"; do
     # Of what is found, only what is new in this run counts.
     before=$(find "artifacts/$target" -type f | wc -l)
     status=0
-    nice "${fuzz[@]}" run "${build[@]}" "$target" "corpus/$target" "seeds/$target" -- \
+    # Not by cargo, which would build anew what is changed meanwhile.
+    nice "$bin/$target" "corpus/$target" "seeds/$target" -artifact_prefix="artifacts/$target/" \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 \
         -print_final_stats=1 -verbosity=1 >"$log" 2>&1 || status=$?
     new=$(($(find "artifacts/$target" -type f | wc -l) - before))
     ((status == 0 || new > 0)) || new=1
-    last=$(grep -E '^#[0-9]+' "$log" | tail -1)
+    last=$(grep -aE '^#[0-9]+' "$log" | tail -1)
     value() { sed -n "s/.* $1: \([0-9]*\).*/\1/p" <<<"$last"; }
     stat() { sed -n "s/^stat::$1: *//p" "$log"; }
     printf '%-16s %12s %10s %8s %8s  %s\n' "$target" "$(stat number_of_executed_units)" \
@@ -49,7 +51,7 @@ for target in "${targets[@]}"; do
     if ((new > 0)); then
         found=1
         # What broke, and where the input is.
-        grep -nE "panicked|^thread|assertion|left:|right:|ERROR: libFuzzer|Test unit written" -A1 "$log" >&2 || tail -20 "$log" >&2
+        grep -anE "panicked|^thread|assertion|left:|right:|ERROR: libFuzzer|Test unit written" -A1 "$log" >&2 || tail -20 "$log" >&2
     fi
 done
 exit "$found"
