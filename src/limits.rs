@@ -32,6 +32,8 @@ pub const MAX_ACCEPTED: usize = 4096;
 pub const DISPATCH_THROTTLE_BYTES: usize = 100 << 20;
 /// The same in messages, for a small one costs more than its bytes.
 pub const DISPATCH_THROTTLE_MESSAGES: usize = 64 << 10;
+/// Highest number of a message that a peer may claim to have: whatever follows it needs one too.
+pub const MAX_SEQ: u64 = u64::MAX / 2;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.

@@ -88,6 +88,9 @@ pub enum Fault {
     /// The peer claims to have seen a global_seq that leaves no room for another.
     #[error("the peer asks for a global_seq above {0}")]
     BadGlobalSeq(u32),
+    /// The peer claims to have a message whose number leaves no room for more.
+    #[error("the peer claims to have message {0}")]
+    BadSeq(u64),
     /// The session was opened with another connect_seq than it must have.
     #[error("the peer opened connect_seq {got}, {want} was expected")]
     BadConnectSeq {

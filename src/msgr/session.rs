@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Budget, Fault, Message};
+use crate::limits;
 use crate::types::{ConnectSeq, GlobalSeq, Seq};
 
 /// A message that waits or is unacknowledged, with the id by which it can be revoked.
@@ -111,7 +112,12 @@ impl Session {
     /// The peer had everything up to `seq` when it lost the last socket
     /// (`ceph_con_discard_requeued`). What it lacks gets the numbers that follow, which are those
     /// it had but for a message that was revoked: the kernel takes no gap.
-    pub(crate) fn discard_requeued(&mut self, seq: Seq) {
+    pub(crate) fn discard_requeued(&mut self, seq: Seq) -> Result<(), Fault> {
+        // It may be more than was sent, where a reset was heard on one side alone, but no session
+        // comes so far that the numbers after it are at their end.
+        if seq.0 > limits::MAX_SEQ {
+            return Err(Fault::BadSeq(seq.0));
+        }
         while let Some(q) = self.out_queue.front() {
             if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
                 break;
@@ -122,6 +128,7 @@ impl Session {
         self.acked(seq);
         self.out_seq = seq;
         self.renumber();
+        Ok(())
     }
 
     /// Numbers what was on the wire already anew, from the number that follows `out_seq`.
@@ -219,7 +226,7 @@ mod tests {
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         s.requeue();
         assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 2, 0], 30));
-        s.discard_requeued(Seq(1));
+        s.discard_requeued(Seq(1)).unwrap();
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(3));
         assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 20));
@@ -231,8 +238,11 @@ mod tests {
     fn seq_trims_only_what_was_on_the_wire() {
         let mut s = Session::default();
         s.push(queued(1));
-        s.discard_requeued(Seq(9));
+        s.discard_requeued(Seq(9)).unwrap();
         assert_eq!(s.out_queue.len(), 1);
+        let far = Seq(u64::MAX);
+        assert_eq!(s.discard_requeued(far), Err(Fault::BadSeq(far.0)), "0 would be the next");
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(10));
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Rx {
         cx: &Context<'_>,
     ) -> Result<Event, Fault> {
         log::trace!("{}: < seq {seq}", tx.peer);
-        tx.session.discard_requeued(seq);
+        tx.session.discard_requeued(seq)?;
         tx.prepare_write_seq();
         self.con_opened(tx, reply, cx)
     }

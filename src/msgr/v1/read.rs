@@ -341,7 +341,7 @@ impl Rx {
             }
             Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
             Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
-            Incoming::PeerSeq(seq) => Ok(Some(self.process_peer_seq(tx, seq))),
+            Incoming::PeerSeq(seq) => self.process_peer_seq(tx, seq).map(Some),
             Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);
