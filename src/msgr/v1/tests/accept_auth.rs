@@ -12,7 +12,8 @@ use crate::auth::cephx::{
 use crate::crypto::tests::{aes256k, session_key};
 use crate::crypto::{SignatureForm, SignedFields, calc_signature};
 
-const ROTATING_SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(super) const ROTATING_SECRET: &str =
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// When the tickets of the tests end.
 const END: UTime = UTime { sec: 2000, nsec: 0 };
 
@@ -26,7 +27,7 @@ fn mds(options: CephxAuthorizeOptions) -> Listener {
     Listener::mds().auth(handler)
 }
 
-fn strict() -> Listener {
+pub(super) fn strict() -> Listener {
     mds(CephxAuthorizeOptions { require_challenge: true })
 }
 
@@ -34,8 +35,8 @@ fn lenient() -> Listener {
     mds(CephxAuthorizeOptions { require_challenge: false })
 }
 
-/// What the monitors give `name` for a service.
-fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str) -> Authorizer {
+/// What the monitors give `name` for the service with that secret.
+pub(super) fn sealed(name: &str, session_key: &CryptoKey, secret: &str) -> CephXTicketBlob {
     let ticket = AuthTicket {
         name: name.parse().unwrap(),
         global_id: GlobalId(4242),
@@ -46,7 +47,12 @@ fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str
         flags: 0,
     };
     let info = CephXServiceTicketInfo { ticket, session_key: session_key.clone() };
-    let sealed = info.seal(2, &aes256k(secret)).unwrap();
+    info.seal(2, &aes256k(secret)).unwrap()
+}
+
+/// Such a ticket, as it is shown to a service.
+fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str) -> Authorizer {
+    let sealed = sealed(name, session_key, secret);
     CephXAuthorizer::new(GlobalId(4242), service, &sealed, session_key, AUTH_NONCE).unwrap().into()
 }
 
@@ -59,7 +65,7 @@ fn showing(authorizer: &Authorizer) -> Request {
 }
 
 /// Both types of session keys.
-fn keys() -> [CryptoKey; 2] {
+pub(super) fn keys() -> [CryptoKey; 2] {
     [aes_key(), session_key()]
 }
 

@@ -55,6 +55,8 @@ enum Auth {
     None,
     /// Of cephx, with this session key.
     Cephx(CryptoKey),
+    /// The same, with a ticket that a service can open.
+    Ticket(CephXTicketBlob, CryptoKey),
     /// There is no ticket.
     NoTicket,
 }
@@ -93,8 +95,11 @@ impl AuthProvider for TestAuth {
                 let name = "client.admin".parse().unwrap();
                 Ok(Some((&AuthNoneAuthorizer { name, global_id: GlobalId(4242) }).into()))
             }
-            Auth::Cephx(key) => {
-                let ticket = CephXTicketBlob { secret_id: 2, blob: vec![0xab; 112] };
+            Auth::Cephx(key) | Auth::Ticket(_, key) => {
+                let ticket = match &self.auth {
+                    Auth::Ticket(ticket, _) => ticket.clone(),
+                    _ => CephXTicketBlob { secret_id: 2, blob: vec![0xab; 112] },
+                };
                 // Each authorizer has a nonce of its own, so that a new one can be told from an old.
                 let nonce = AUTH_NONCE + asked.len() as u64 - 1;
                 let authorizer =
