@@ -4,6 +4,7 @@
 mod accept_auth;
 mod accept_hello;
 mod accept_rows;
+mod accept_sign;
 mod acceptor;
 mod connect_tags;
 mod dialler;
@@ -16,6 +17,7 @@ mod pair;
 mod race;
 mod revoke;
 mod seq;
+mod stateful;
 mod take_over;
 mod throttle;
 
