@@ -158,6 +158,53 @@ impl OneWay {
     }
 }
 
+/// Questions and answers, all on the threads of the connections.
+pub(crate) struct PingPong {
+    con: Connection,
+    player: Arc<Player>,
+    over: Receiver<Instant>,
+    listener: Listener,
+}
+
+struct Player {
+    left: AtomicU64,
+    over: Sender<Instant>,
+}
+
+impl Dispatcher for Player {
+    fn dispatch(&self, con: &Connection, msg: Message) {
+        if self.left.fetch_sub(1, Relaxed) == 1 {
+            let _ = self.over.send(Instant::now());
+        } else {
+            let _ = con.send(Message::new(1, &b""[..]).with_data(msg.data));
+        }
+    }
+}
+
+impl PingPong {
+    pub(crate) fn new(mode: Mode) -> Result<Self> {
+        let listener = mode.server(Arc::new(Echo))?;
+        let (tx, over) = mpsc::channel();
+        let player = Arc::new(Player { left: AtomicU64::new(0), over: tx });
+        let con = dial(&mode.client()?, listener.addrs()[0], player.clone())?;
+        con.wait_open(soon())?;
+        Ok(Self { con, player, over, listener })
+    }
+
+    pub(crate) fn run(&self, question: Message, n: u64) -> Result<Duration> {
+        self.player.left.store(n, Relaxed);
+        let begin = Instant::now();
+        self.con.send(question)?;
+        let end = self.over.recv_timeout(Duration::from_secs(60));
+        Ok(end.map_err(|_| anyhow!("{n} answers did not all come"))? - begin)
+    }
+
+    pub(crate) fn close(self) -> Result<()> {
+        self.con.close(soon())?;
+        Ok(self.listener.close(soon())?)
+    }
+}
+
 /// The authorizer of protocol `none`.
 #[derive(Debug)]
 pub(crate) struct AuthNone;

@@ -26,15 +26,15 @@ pub(crate) fn run(rounds: usize, table: &mut Table) -> Result<()> {
     }
     contenders.push(Box::new(|| rate(sock.run(&[7; LEN], N))));
     contenders.push(Box::new(|| rate(sock8.run(&[7; 8 * LEN], N / 8))));
-    let samples = take_turns(rounds, &mut contenders);
+    let samples = take_turns(rounds, N, &mut contenders);
     drop(contenders);
     let [.., one, eight] = &samples[..] else { return Ok(()) };
     for (mode, ours) in MODES.iter().zip(&samples) {
         let target = if mode.is_default() { Target::AtLeast(300_000.0) } else { Target::None };
         let name = mode.name;
-        table.add(format!("{name}: 256 bytes, messages/s"), ours, Some(one), target);
+        table.add_contender(&format!("{name}: 256 bytes, messages/s"), ours, one, target);
         let name = format!("{name}: the same, beside eight to a write");
-        table.add(name, ours, Some(eight), Target::None);
+        table.add_contender(&name, ours, eight, Target::None);
     }
     sock.close();
     sock8.close();

@@ -1,28 +1,50 @@
 use std::fmt;
 
-/// Runs every contender once in each round, and gives what each of them said.
+/// Runs every contender once in each round, and gives what each of them said, and the CPU time that
+/// it took for each of so many operations.
 pub(crate) fn take_turns(
     rounds: usize,
+    operations: u64,
     contenders: &mut [Box<dyn FnMut() -> f64 + '_>],
-) -> Vec<Samples> {
+) -> Vec<Contender> {
     // The first round warms up.
     for run in contenders.iter_mut() {
         run();
     }
-    let mut samples = vec![Samples(Vec::with_capacity(rounds)); contenders.len()];
-    let all = contenders.len();
+    let mut all = vec![Contender::default(); contenders.len()];
     for round in 0..rounds {
-        // Nobody is always the first, nor always behind the same one.
-        for turn in 0..all {
-            let i = if round % 2 == 0 { turn } else { all - 1 - turn };
-            samples[i].0.push(contenders[i]());
+        for turn in 0..all.len() {
+            // Nobody is always the first, nor always behind the same one.
+            let i = if round % 2 == 0 { turn } else { all.len() - 1 - turn };
+            let before = cpu_micros();
+            all[i].figure.0.push(contenders[i]());
+            all[i].cpu.0.push((cpu_micros() - before) / operations as f64);
         }
     }
-    samples
+    all
 }
 
-/// The figures of one contender, by round.
-#[derive(Clone, Debug)]
+/// What the threads of this process have run so far. A process' clock would need another crate, and
+/// `/proc/self/stat` counts in hundredths of a second.
+fn cpu_micros() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanos = threads.filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e3
+}
+
+/// What one contender has come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contender {
+    pub(crate) figure: Samples,
+    /// Microseconds of CPU time for one operation, all threads of both ends together.
+    pub(crate) cpu: Samples,
+}
+
+/// Figures by round.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(pub(crate) Vec<f64>);
 
 impl Samples {
@@ -112,6 +134,18 @@ impl Table {
             verdict.map_or("-", |pass| if pass { "PASS" } else { "FAIL" }).to_owned(),
         ];
         self.rows.push(row);
+    }
+
+    /// Adds a figure of ours, which has a target, and the CPU time, which has none.
+    pub(crate) fn add_contender(
+        &mut self,
+        name: &str,
+        ours: &Contender,
+        other: &Contender,
+        target: Target,
+    ) {
+        self.add(name, &ours.figure, Some(&other.figure), target);
+        self.add("  CPU time of each, us", &ours.cpu, Some(&other.cpu), Target::None);
     }
 
     pub(crate) fn passed(&self) -> bool {
