@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::burst::Burst;
 use super::dispatch::{in_callback, may_block};
 use super::listener::Shared as ListenerShared;
 use super::messenger::{Inner, wall};
@@ -87,6 +88,7 @@ pub(super) struct Out {
     pub(super) step: &'static str,
     /// Callers that wait for `changed`.
     waiters: usize,
+    burst: Burst,
 }
 
 /// Why a connection is no more.
@@ -169,6 +171,7 @@ impl Connection {
             gone: false,
             step: "TCP connection",
             waiters: 0,
+            burst: Burst::default(),
         };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
         let shared = Arc::new(Shared {
@@ -441,11 +444,12 @@ impl Shared {
 
     fn send(&self, mut out: MutexGuard<'_, Out>, msg: Message) -> MsgId {
         self.counters.sent.fetch_add(1, Relaxed);
-        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write();
+        let cx = self.context();
         let id = out.tx.send(msg);
-        let Out { tx, sock, fault, .. } = &mut *out;
+        let Out { tx, sock, fault, burst, .. } = &mut *out;
+        let direct = tx.state() == ConState::Open && burst.is_due(cx.now, tx.waiting());
         let rest = match sock {
-            Some(sock) if direct => match tx.try_write(sock, &self.context()) {
+            Some(sock) if direct => match tx.try_write(sock, &cx) {
                 Ok(all) => !all,
                 Err(e) => {
                     *fault = Some(e);
@@ -454,6 +458,7 @@ impl Shared {
             },
             _ => true,
         };
+        burst.sent(Instant::now());
         drop(out);
         if rest {
             self.wake.wake();
