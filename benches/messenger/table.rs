@@ -80,8 +80,6 @@ pub(crate) enum Target {
     RatioAtLeast(f64),
     /// Ours is at least this.
     AtLeast(f64),
-    /// Ours is at most this.
-    AtMost(f64),
     /// It is only told.
     None,
 }
@@ -92,7 +90,6 @@ impl fmt::Display for Target {
             Self::RatioAtMost(x) => write!(f, "<= {x} x"),
             Self::RatioAtLeast(x) => write!(f, ">= {x} x"),
             Self::AtLeast(x) => write!(f, ">= {x}"),
-            Self::AtMost(x) => write!(f, "<= {x}"),
             Self::None => f.write_str("-"),
         }
     }
@@ -120,7 +117,6 @@ impl Table {
             Target::RatioAtMost(most) => Some(x <= most),
             Target::RatioAtLeast(least) => Some(x >= least),
             Target::AtLeast(least) => Some(ours.median() >= least),
-            Target::AtMost(most) => Some(ours.median() <= most),
             Target::None => None,
         };
         self.missed |= verdict == Some(false);
