@@ -4,7 +4,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::burst::Burst;
 use super::dispatch::{in_callback, may_block};
 use super::listener::Shared as ListenerShared;
 use super::messenger::{Inner, wall};
@@ -88,7 +87,6 @@ pub(super) struct Out {
     pub(super) step: &'static str,
     /// Callers that wait for `changed`.
     waiters: usize,
-    burst: Burst,
 }
 
 /// Why a connection is no more.
@@ -171,7 +169,6 @@ impl Connection {
             gone: false,
             step: "TCP connection",
             waiters: 0,
-            burst: Burst::default(),
         };
         let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
         let shared = Arc::new(Shared {
@@ -444,12 +441,11 @@ impl Shared {
 
     fn send(&self, mut out: MutexGuard<'_, Out>, msg: Message) -> MsgId {
         self.counters.sent.fetch_add(1, Relaxed);
-        let cx = self.context();
+        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write();
         let id = out.tx.send(msg);
-        let Out { tx, sock, fault, burst, .. } = &mut *out;
-        let direct = tx.state() == ConState::Open && burst.is_due(cx.now, tx.waiting());
+        let Out { tx, sock, fault, .. } = &mut *out;
         let rest = match sock {
-            Some(sock) if direct => match tx.try_write(sock, &cx) {
+            Some(sock) if direct => match tx.try_write(sock, &self.context()) {
                 Ok(all) => !all,
                 Err(e) => {
                     *fault = Some(e);
@@ -458,7 +454,6 @@ impl Shared {
             },
             _ => true,
         };
-        burst.sent(Instant::now());
         drop(out);
         if rest {
             self.wake.wake();

@@ -5,7 +5,6 @@
 //! thread. What arrives is handed to a [`Dispatcher`] on the worker's thread.
 
 mod accepting;
-mod burst;
 mod connection;
 mod deadline;
 mod dispatch;

@@ -229,12 +229,6 @@ impl Tx {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
     }
 
-    /// Messages that are yet to be prepared for the transport; `None` while it has not taken what
-    /// was.
-    pub fn waiting(&self) -> Option<usize> {
-        self.out_kvec.is_empty().then_some(self.session.out_queue.len())
-    }
-
     /// Whether the peer can be asked for signs of life.
     pub fn takes_keepalives(&self) -> bool {
         !self.quiet
