@@ -307,6 +307,9 @@ impl Worker {
 
     /// Reads until the socket has no more, or until something must be written first.
     fn try_read(&mut self, sock: &mut Sock) -> Result<(), Fault> {
+        // One look at the clocks: only a handshake asks for them, and that waits for each answer.
+        let shared = self.shared.clone();
+        let cx = shared.context();
         while let Some(incoming) = self.rx.read_partial(sock)? {
             let (event, gated) = {
                 let mut out = self.shared.lock();
@@ -315,7 +318,7 @@ impl Worker {
                 }
                 // What is sent meanwhile is written when all is read.
                 out.awake = true;
-                let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                let event = self.rx.process(&mut out.tx, incoming, &cx)?;
                 let (_, acked) = out.tx.progress();
                 if std::mem::replace(&mut self.acked, acked) != acked {
                     // It took something, even if the next thing that it says is never heard.
