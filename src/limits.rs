@@ -39,6 +39,8 @@ pub const MAX_ACCEPTED: usize = 4096;
 pub const DISPATCH_THROTTLE_BYTES: usize = 100 << 20;
 /// The same in messages, for a small one costs more than its bytes.
 pub const DISPATCH_THROTTLE_MESSAGES: usize = 64 << 10;
+/// Highest number of a message that a peer may claim to have: whatever follows it needs one too.
+pub const MAX_SEQ: u64 = u64::MAX / 2;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.
@@ -46,3 +48,7 @@ pub const MAX_CONFIG_LEN: u64 = 4 << 20;
 /// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
 /// wait.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;
+/// Names that one client of a scripted monitor may subscribe to: real ones come to a dozen.
+pub const MAX_SUBSCRIPTIONS: usize = 1024;
+/// Longest of these names: `mdsmap.` and `kv:` are followed by one that people give.
+pub const MAX_SUBSCRIPTION_LEN: usize = 1024;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Budget, Fault, Message};
+use crate::limits;
 use crate::types::{ConnectSeq, GlobalSeq, Seq};
 
 /// A message that waits or is unacknowledged, with the id by which it can be revoked.
@@ -111,7 +112,12 @@ impl Session {
     /// The peer had everything up to `seq` when it lost the last socket
     /// (`ceph_con_discard_requeued`). What it lacks gets the numbers that follow, which are those
     /// it had but for a message that was revoked: the kernel takes no gap.
-    pub(crate) fn discard_requeued(&mut self, seq: Seq) {
+    pub(crate) fn discard_requeued(&mut self, seq: Seq) -> Result<(), Fault> {
+        // It may be more than was sent, where a reset was heard on one side alone, but no session
+        // comes so far that the numbers after it are at their end.
+        if seq.0 > limits::MAX_SEQ {
+            return Err(Fault::BadSeq(seq.0));
+        }
         while let Some(q) = self.out_queue.front() {
             if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
                 break;
@@ -122,6 +128,7 @@ impl Session {
         self.acked(seq);
         self.out_seq = seq;
         self.renumber();
+        Ok(())
     }
 
     /// Numbers what was on the wire already anew, from the number that follows `out_seq`.
@@ -149,8 +156,11 @@ impl Session {
         }
     }
 
-    /// Puts what is not acknowledged in front of what waits.
+    /// The socket is gone: puts what is not acknowledged in front of what waits. Our own acks may
+    /// be lost with it, and are due again where no SEQ tells the number: nothing else would make
+    /// the peer forget what it sends twice.
     pub(crate) fn requeue(&mut self) {
+        self.in_seq_acked = Seq(0);
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
@@ -171,6 +181,11 @@ impl Session {
             }
             _ => Err(Fault::OutOfOrder { want: self.in_seq.next(), got: seq }),
         }
+    }
+
+    /// This side has opened the session, without a word from the peer that it has heard of that.
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
     }
 
     /// Whether a message was taken that the peer has not been told of.
@@ -211,7 +226,7 @@ mod tests {
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         s.requeue();
         assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 2, 0], 30));
-        s.discard_requeued(Seq(1));
+        s.discard_requeued(Seq(1)).unwrap();
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(3));
         assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 20));
@@ -223,8 +238,11 @@ mod tests {
     fn seq_trims_only_what_was_on_the_wire() {
         let mut s = Session::default();
         s.push(queued(1));
-        s.discard_requeued(Seq(9));
+        s.discard_requeued(Seq(9)).unwrap();
         assert_eq!(s.out_queue.len(), 1);
+        let far = Seq(u64::MAX);
+        assert_eq!(s.discard_requeued(far), Err(Fault::BadSeq(far.0)), "0 would be the next");
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(10));
     }
 
     #[test]

@@ -19,6 +19,10 @@ use crate::types::{EntityType, Features};
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
 /// dropped the connection closes and its thread ends by itself.
+///
+/// A fork has the handle but not the thread. There every call that could fail does so, with
+/// [`ErrorKind::Forked`]; to those that only ask the connection is closed, and none of them waits
+/// for a lock that a thread of the parent may have held.
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
@@ -207,7 +211,8 @@ impl Connection {
             burst: Burst::default(),
             waiters: 0,
         };
-        let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
+        let wake = Wake::new()
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
         let shared = Arc::new(Shared {
             id,
             peer,
@@ -267,12 +272,12 @@ impl Connection {
 
     /// Where it is in its life.
     pub fn state(&self) -> ConState {
-        self.shared.lock().tx.state()
+        self.shared.lock_unforked().map_or(ConState::Closed, |out| out.tx.state())
     }
 
     /// What both sides can do; no feature before the session is open.
     pub fn features(&self) -> Features {
-        self.shared.lock().tx.features()
+        self.shared.lock_unforked().map_or(Features::NONE, |out| out.tx.features())
     }
 
     /// Sends a message. On an open connection it goes out on this thread; otherwise it waits for
@@ -321,7 +326,7 @@ impl Connection {
 
     /// Takes a message back: it is neither sent nor resent. False where it has left this side.
     pub fn revoke(&self, id: MsgId) -> bool {
-        let mut out = self.shared.lock();
+        let Some(mut out) = self.shared.lock_unforked() else { return false };
         let revoked = out.tx.revoke(id);
         self.shared.notify(&out);
         revoked
@@ -329,14 +334,16 @@ impl Connection {
 
     /// Takes a message back if no part of it is on its way yet: nothing else is disturbed.
     pub(crate) fn unqueue(&self, id: MsgId) {
-        let mut out = self.shared.lock();
+        let Some(mut out) = self.shared.lock_unforked() else { return };
         out.tx.unqueue(id);
         self.shared.notify(&out);
     }
 
     /// Asks the peer for a sign of life; a session in standby wakes.
     pub fn keepalive(&self) {
-        self.shared.lock().tx.keepalive();
+        let Some(mut out) = self.shared.lock_unforked() else { return };
+        out.tx.keepalive();
+        drop(out);
         self.shared.wake.wake();
     }
 
@@ -374,26 +381,28 @@ impl Connection {
 
     /// Where it is and what it waits for, in one line: what a time-out says.
     pub fn describe(&self) -> String {
-        self.shared.describe(&self.shared.lock())
+        let forked = || format!("{}: this handle belongs to the parent process", self.shared.peer);
+        self.shared.lock_unforked().map_or_else(forked, |out| self.shared.describe(&out))
     }
 
     /// Whether it has ended, or is about to.
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().end.is_some()
+        self.shared.lock_unforked().is_none_or(|out| out.end.is_some())
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         let c = &self.shared.counters;
-        let out = self.shared.lock();
+        let out = self.shared.lock_unforked();
+        let out = out.as_deref();
         Counters {
             sent: c.sent.load(Relaxed),
             received: c.received.load(Relaxed),
             opened: c.opened.load(Relaxed),
             faults: c.faults.load(Relaxed),
-            queued_bytes: out.tx.queued_bytes(),
-            state: out.tx.state(),
-            last_fault: out.last_fault.clone(),
+            queued_bytes: out.map_or(0, |out| out.tx.queued_bytes()),
+            state: out.map_or(ConState::Closed, |out| out.tx.state()),
+            last_fault: out.and_then(|out| out.last_fault.clone()),
         }
     }
 
@@ -446,6 +455,11 @@ pub(crate) fn check_lengths(msg: &Message) -> Result<()> {
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The same, but `None` in a fork: whoever held the lock there is not there to let it go.
+    fn lock_unforked(&self) -> Option<MutexGuard<'_, Out>> {
+        (!self.messenger.is_forked()).then(|| self.lock())
     }
 
     /// Lets callers look again at what they wait for.
@@ -648,7 +662,7 @@ impl End {
 fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
     let kind = match fault {
         Fault::TimedOut(_) => ErrorKind::Timeout,
-        Fault::Io(_) => ErrorKind::Io,
+        Fault::Io(_) | Fault::Os(_) => ErrorKind::Io,
         Fault::PeerClosed | Fault::CloseTag => ErrorKind::Closed,
         f if f.is_auth() => ErrorKind::Auth,
         _ => ErrorKind::Protocol,

@@ -175,9 +175,10 @@ impl Messenger {
         self.0.check_fork()
     }
 
-    /// How many connections have a thread, but for accepted ones that are not open yet.
+    /// How many connections have a thread, but for accepted ones that are not open yet; none in a
+    /// fork.
     pub fn connections(&self) -> usize {
-        self.0.registry().len()
+        if self.0.is_forked() { 0 } else { self.0.registry().len() }
     }
 
     /// Closes every connection and waits for their threads. What had been sent and is not on the

@@ -357,6 +357,9 @@ impl Worker {
     /// Reads until the socket has no more, until something must be written first, or until it is
     /// time to write something in between: a peer in haste may never let the socket run dry.
     fn try_read(&mut self, sock: &mut Sock) -> Result<(), Fault> {
+        // One look at the clocks: only a handshake asks for them, and that waits for each answer.
+        let shared = self.shared.clone();
+        let cx = shared.context();
         for _ in 0..ROUND {
             if self.restricted && !self.shared.is_login_due() {
                 self.logged_in();
@@ -369,7 +372,7 @@ impl Worker {
                 }
                 // What is sent meanwhile is written when all is read.
                 out.awake = true;
-                let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                let event = self.rx.process(&mut out.tx, incoming, &cx)?;
                 let (_, acked) = out.tx.progress();
                 if std::mem::replace(&mut self.acked, acked) != acked {
                     // It took something, even if the next thing that it says is never heard.

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod dialler;
 pub(crate) mod live;
 pub(crate) mod logs;
+pub(crate) mod monitor;
 pub(crate) mod server;
 pub(crate) mod vstart;
 

@@ -9,6 +9,7 @@ mod callbacks;
 mod close;
 mod failures;
 mod haste;
+mod hunts;
 mod inbox;
 mod keepalive;
 mod listener;

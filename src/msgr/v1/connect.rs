@@ -7,7 +7,7 @@ use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
 use crate::msgr::fault::protocol_version;
-use crate::types::{Features, GlobalSeq, Seq};
+use crate::types::{ConnectSeq, Features, GlobalSeq, Seq};
 
 impl Rx {
     /// Builds a connect message, and puts it alone into the out buffer. The authorizer is
@@ -103,6 +103,12 @@ impl Rx {
                 self.prepare_read_seq(reply);
                 Ok(None)
             }
+            tag::RESETSESSION if tx.session.is_unheard_of() => {
+                // It dialled, and the answer got lost: it has nothing to lose.
+                tx.session.connect_seq = ConnectSeq(0);
+                self.connect_again(tx, cx)?;
+                Ok(None)
+            }
             tag::RESETSESSION => {
                 log::info!("{}: the peer has lost the session", tx.peer);
                 // `ceph_con_reset_session`, unless the owner cannot be told of it because the
@@ -192,7 +198,7 @@ impl Rx {
         cx: &Context<'_>,
     ) -> Result<Event, Fault> {
         log::trace!("{}: < seq {seq}", tx.peer);
-        tx.session.discard_requeued(seq);
+        tx.session.discard_requeued(seq)?;
         tx.prepare_write_seq();
         self.con_opened(tx, reply, cx)
     }

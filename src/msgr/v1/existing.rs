@@ -87,7 +87,7 @@ pub(super) fn decide(
         Ordering::Less => Decision::RetrySession(next),
         Ordering::Equal if connected && policy.resetcheck && cseq.0 == 0 => Decision::Replace,
         Ordering::Equal if connected => Decision::RetrySession(next),
-        Ordering::Equal if ex.server || wins(peer, own) => Decision::Replace,
+        Ordering::Equal if !is_dialling(ex) || wins(peer, own) => Decision::Replace,
         Ordering::Equal => Decision::Wait,
         Ordering::Greater if policy.resetcheck && ex.connect_seq.0 == 0 => Decision::ResetSession,
         Ordering::Greater => Decision::Replace,
@@ -97,6 +97,11 @@ pub(super) fn decide(
 /// A session that this side has opened, without a word from the peer that it has heard of that.
 fn accepted_unheard(ex: &Existing) -> bool {
     !ex.once_ready && ex.connect_seq.0 > 0
+}
+
+/// Whether this side has an attempt of its own that the peer could wait for, now or after a backoff.
+fn is_dialling(ex: &Existing) -> bool {
+    !ex.server && ex.state != ConState::AcceptingWaitSeq
 }
 
 /// Whether of two attempts that cross the one of `peer` is kept: that of the lower address, by the

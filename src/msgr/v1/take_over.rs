@@ -4,8 +4,8 @@ use super::read::ReadState;
 use super::sign::Signer;
 use super::wire::{ConnectReply, tag};
 use super::{ConState, Event, Peer, Rx, Tx, connection};
-use crate::msgr::Local;
 use crate::msgr::in_buf::InBuf;
+use crate::msgr::{Fault, Local};
 use crate::types::{Features, GlobalSeq, Seq};
 
 /// An accepted socket whose session is found: the bytes that were read ahead, the reply that opens
@@ -83,14 +83,14 @@ impl Rx {
     }
 
     /// The dialler's in_seq: what it has already is not sent again, and the session is open.
-    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Event {
+    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Result<Event, Fault> {
         log::trace!("{}: < seq {seq}", tx.peer);
-        tx.session.discard_requeued(seq);
-        self.accepted(tx)
+        tx.session.discard_requeued(seq)?;
+        tx.session.once_ready = true;
+        Ok(self.accepted(tx))
     }
 
     fn accepted(&mut self, tx: &mut Tx) -> Event {
-        tx.session.once_ready = true;
         self.prepare_read_tag();
         tx.set_state(ConState::Open);
         Event::Accepted(tx.features)
