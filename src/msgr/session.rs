@@ -44,8 +44,8 @@ pub(crate) struct Session {
     pub(crate) lossy: bool,
     /// A number that leaves a gap is taken: a kernel client that revokes messages makes them.
     pub(crate) gaps: bool,
-    /// Both ends have known the session to be open. Before, a dialler that begins with connect_seq
-    /// 0 has not lost it: it has never heard of it.
+    /// Both ends have known the session to be open, or something was sent as if they had. Before,
+    /// a dialler that begins with connect_seq 0 has not lost it: it has never heard of it.
     pub(crate) once_ready: bool,
 }
 
@@ -62,6 +62,8 @@ impl Session {
     /// shares the segments.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let mut queued = self.out_queue.pop_front()?;
+        // From now on the peer may have something of it.
+        self.once_ready = true;
         if queued.msg.header.seq == Seq(0) {
             self.out_seq = self.out_seq.next();
             queued.msg.header.seq = self.out_seq;
@@ -159,7 +161,11 @@ impl Session {
     /// Looks at the number of a message that came, and takes it.
     pub(crate) fn take(&mut self, seq: Seq) -> Result<Taken, Fault> {
         match seq.ahead_of(self.in_seq) {
-            ..1 => Ok(Taken::Old),
+            ..1 => {
+                // The peer has not heard that it came, or would not send it again.
+                self.in_seq_acked = Seq(self.in_seq.0.wrapping_sub(1));
+                Ok(Taken::Old)
+            }
             1 => {
                 self.in_seq = seq;
                 Ok(Taken::Fresh)
@@ -181,6 +187,11 @@ impl Session {
     /// Whether there is anything that the peer has to get.
     pub(crate) fn is_idle(&self) -> bool {
         self.out_queue.is_empty() && self.out_sent.is_empty()
+    }
+
+    /// It was opened for a dialler of which nothing has shown that it has heard of that.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
     }
 
     /// Forgets the session: what was queued is lost, and the numbers begin anew

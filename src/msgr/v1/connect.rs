@@ -7,7 +7,7 @@ use super::{ConState, Context, Event, Rx, Tx};
 use crate::limits;
 use crate::msgr::Fault;
 use crate::msgr::fault::protocol_version;
-use crate::types::{Features, GlobalSeq, Seq};
+use crate::types::{ConnectSeq, Features, GlobalSeq, Seq};
 
 impl Rx {
     /// Builds a connect message, and puts it alone into the out buffer. The authorizer is
@@ -101,6 +101,16 @@ impl Rx {
             tag::SEQ => {
                 self.check_opening(tx, &reply, cx)?;
                 self.prepare_read_seq(reply);
+                Ok(None)
+            }
+            tag::RESETSESSION if tx.session.is_unheard() => {
+                // Of a session that was accepted, and whose dialler never heard of that, nothing is
+                // lost: it begins here.
+                log::info!("{}: the peer has not heard of the session", tx.peer);
+                tx.session.peer_began_anew();
+                tx.session.connect_seq = ConnectSeq(0);
+                tx.session.peer_global_seq = GlobalSeq(0);
+                self.connect_again(tx, cx)?;
                 Ok(None)
             }
             tag::RESETSESSION => {

@@ -329,6 +329,10 @@ impl Rx {
         if Self::is_gated(tx) {
             return Err(Fault::ReplyBeforeRequest);
         }
+        if tx.state == ConState::Open {
+            // READY has reached the peer that it was said to.
+            tx.session.once_ready = true;
+        }
         match incoming {
             Incoming::Hello(hello) => {
                 self.process_banner(&hello, cx)?;

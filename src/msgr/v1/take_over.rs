@@ -86,11 +86,11 @@ impl Rx {
     pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Event {
         log::trace!("{}: < seq {seq}", tx.peer);
         tx.session.discard_requeued(seq);
+        tx.session.once_ready = true;
         self.accepted(tx)
     }
 
     fn accepted(&mut self, tx: &mut Tx) -> Event {
-        tx.session.once_ready = true;
         self.prepare_read_tag();
         tx.set_state(ConState::Open);
         Event::Accepted(tx.features)

@@ -10,6 +10,7 @@ mod lossless;
 mod messages;
 mod revoke;
 mod seq;
+mod unheard;
 
 use std::sync::Mutex;
 use std::time::Instant;
