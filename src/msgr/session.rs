@@ -68,7 +68,7 @@ impl Session {
             self.out_seq = self.out_seq.next();
             queued.msg.header.seq = self.out_seq;
         }
-        if self.lossy {
+        if self.lossy || mutant!(OutSentNotKept) {
             self.queued_bytes -= queued.msg.len();
         } else {
             self.out_sent.push_back(queued.clone());
@@ -88,7 +88,8 @@ impl Session {
 
     /// Forgets a message: it is neither sent nor resent.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        for queue in [&mut self.out_queue, &mut self.out_sent] {
+        let queues = [&mut self.out_queue, &mut self.out_sent];
+        for queue in queues.into_iter().take(if mutant!(RevokeForgetsOutSent) { 1 } else { 2 }) {
             if let Some(i) = queue.iter().position(|q| q.id == id)
                 && let Some(q) = queue.remove(i)
             {
@@ -115,7 +116,8 @@ impl Session {
     /// it had but for a message that was revoked: the kernel takes no gap.
     pub(crate) fn discard_requeued(&mut self, seq: Seq) {
         while let Some(q) = self.out_queue.front() {
-            if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
+            let lacks = seq.ahead_of(q.msg.header.seq) < 0 || mutant!(SeqTrimsNothing);
+            if q.msg.header.seq == Seq(0) || lacks {
                 break;
             }
             self.queued_bytes -= q.msg.len();
@@ -153,6 +155,9 @@ impl Session {
 
     /// Puts what is not acknowledged in front of what waits.
     pub(crate) fn requeue(&mut self) {
+        if mutant!(RequeueSkipped) {
+            return;
+        }
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
