@@ -81,8 +81,16 @@ impl Throttle {
     fn put(&self, bytes: usize) {
         let waiters = {
             let mut state = self.lock();
-            state.messages -= 1;
-            state.bytes -= bytes;
+            if mutant!(ThrottleReleasedTwice) {
+                state.messages = state.messages.saturating_sub(2);
+                state.bytes = state.bytes.saturating_sub(2 * bytes);
+            } else {
+                state.messages -= 1;
+                state.bytes -= bytes;
+            }
+            if mutant!(ThrottleWakesNobody) {
+                return;
+            }
             std::mem::take(&mut state.waiters)
         };
         waiters.into_iter().for_each(|(_, wake)| wake());
