@@ -1,0 +1,37 @@
+//! The scenarios of Ceph's `src/test/msgr/test_msgr.cc`, each under its own name, with both ends ours and
+//! over real sockets. What Ceph's tests stop inside the messenger is stopped on the wire here
+//! (`common::interceptor`).
+//!
+//! Each runs for every protocol, alone in the process, so that it can be held to leave neither a thread
+//! nor a descriptor.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+/// A scenario as a test of each protocol.
+macro_rules! for_each_protocol {
+    ($($scenario:ident),* $(,)?) => {
+        mod v1 {
+            $(
+                #[test]
+                fn $scenario() {
+                    crate::alone::alone(|| super::$scenario(crate::end::Protocol::V1));
+                }
+            )*
+        }
+    };
+}
+
+mod alone;
+mod auth;
+mod end;
+mod fake;
+mod features;
+mod markdown;
+mod messages;
+mod race;
+mod reconnect;
+mod simple;
+mod stateful;
+mod stateless;
+mod timeout;
