@@ -208,7 +208,7 @@ impl Shared {
             let link = state.links.len();
             let talk = Arc::new(Mutex::default());
             let clone = |s: &TcpStream| s.try_clone().expect("a descriptor");
-            let (from_dialler, from_acceptor) = (
+            let (dialler_side, acceptor_side) = (
                 Pump {
                     shared: self.clone(),
                     link,
@@ -225,8 +225,8 @@ impl Shared {
                 },
             );
             state.links.push([dialler, acceptor]);
-            state.threads.push(spawn(move || from_dialler.run(Pump::from_dialler)));
-            state.threads.push(spawn(move || from_acceptor.run(Pump::from_acceptor)));
+            state.threads.push(spawn(move || dialler_side.run(Pump::dialler_side)));
+            state.threads.push(spawn(move || acceptor_side.run(Pump::acceptor_side)));
         }
     }
 
@@ -265,7 +265,7 @@ impl Pump {
         self.talk.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn from_dialler(&mut self) -> io::Result<()> {
+    fn dialler_side(&mut self) -> io::Result<()> {
         let mut hello = self.read(BANNER.len() + ADDR_LEN)?;
         let claimed = port(&mut hello[BANNER.len()..]);
         let seen_at = self.shared.lock().seen_at.get(&u16::from_be_bytes(*claimed)).copied();
@@ -297,7 +297,7 @@ impl Pump {
         }
     }
 
-    fn from_acceptor(&mut self) -> io::Result<()> {
+    fn acceptor_side(&mut self) -> io::Result<()> {
         let mut hello = self.read(BANNER.len() + 2 * ADDR_LEN)?;
         *port(&mut hello[BANNER.len()..]) = self.shared.own.to_be_bytes();
         self.pass(Step::ServerBanner, &hello)?;
