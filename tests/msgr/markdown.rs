@@ -1,7 +1,7 @@
 //! Connections that are marked down under a lock which the callbacks take as well.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ceph_msgr::error::Error;
@@ -16,42 +16,56 @@ for_each_protocol!(markdown_test);
 
 const ROUNDS: u32 = 1000;
 
-/// With every message marks another connection down, under its lock (`MarkdownDispatcher`).
-#[derive(Debug, Default)]
-struct MarkdownDispatcher(Mutex<State>);
+/// With every message marks another connection down, under a lock that several ends share
+/// (`MarkdownDispatcher`).
+#[derive(Debug)]
+struct MarkdownDispatcher {
+    end: u32,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     count: u64,
     marked: u64,
-    resets: u64,
     last_mark: bool,
-    conns: HashMap<u64, Connection>,
+    /// By end and number.
+    conns: HashMap<(u32, u64), Connection>,
 }
 
 impl MarkdownDispatcher {
-    fn insert(&self, con: &Connection) {
-        let mut state = self.0.lock().expect("no panic");
-        state.conns.insert(con.id(), con.clone());
+    fn key(&self, con: &Connection) -> (u32, u64) {
+        (self.end, con.id())
     }
 
-    fn count(&self) -> u64 {
-        self.0.lock().expect("no panic").count
+    fn insert(&self, con: &Connection) {
+        lock(&self.state).conns.insert(self.key(con), con.clone());
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().expect("no panic")
+}
+
+/// Lets go of the connections, which hold their dispatcher. Not under the lock: these may be the
+/// last handles.
+fn forget(state: &Mutex<State>) {
+    let conns = std::mem::take(&mut lock(state).conns);
+    drop(conns);
 }
 
 impl Dispatcher for MarkdownDispatcher {
     fn dispatch(&self, con: &Connection, msg: Message) {
         assert_eq!(msg.header.msg_type, CEPH_MSG_PING);
-        let mut state = self.0.lock().expect("no panic");
+        let mut state = lock(&self.state);
         state.count += 1;
-        state.conns.insert(con.id(), con.clone());
+        state.conns.insert(self.key(con), con.clone());
         if state.conns.len() < 2 && !state.last_mark {
             return;
         }
         state.last_mark = true;
-        let other = state.conns.keys().find(|id| **id != con.id()).copied();
-        if let Some(other) = other.and_then(|id| state.conns.remove(&id)) {
+        let other = state.conns.keys().find(|key| **key != self.key(con)).copied();
+        if let Some(other) = other.and_then(|key| state.conns.remove(&key)) {
             other.close(Deadline::NEVER).expect("a callback does not wait");
             state.marked += 1;
         }
@@ -67,13 +81,12 @@ impl Dispatcher for MarkdownDispatcher {
     }
 
     fn reset(&self, con: &Connection, _: &Error) {
-        let mut state = self.0.lock().expect("no panic");
-        state.conns.remove(&con.id());
-        state.resets += 1;
+        let mut state = lock(&self.state);
+        state.conns.remove(&self.key(con));
     }
 
     fn remote_reset(&self, con: &Connection) {
-        self.0.lock().expect("no panic").conns.remove(&con.id());
+        lock(&self.state).conns.remove(&self.key(con));
     }
 }
 
@@ -81,14 +94,14 @@ impl Dispatcher for MarkdownDispatcher {
 /// end the other's. In every tenth the client marks one of its own down, from a thread of its own
 /// and under its dispatcher's lock, without waiting. Nothing deadlocks, and there is progress.
 fn markdown_test(protocol: Protocol) {
-    let heard = Arc::new(MarkdownDispatcher::default());
-    let server = |nonce| {
+    let (heard, own) = (Arc::default(), Arc::default());
+    let dispatcher =
+        |end, state: &Arc<Mutex<State>>| Arc::new(MarkdownDispatcher { end, state: state.clone() });
+    let servers = [100, 101].map(|nonce| {
         let config = Config::server(protocol).nonce(nonce).policy(Policy::STATELESS_SERVER);
-        End::bound(config, heard.clone())
-    };
-    let servers = [server(100), server(101)];
-    let own = Arc::new(MarkdownDispatcher::default());
-    let client = End::new(Config::client(protocol), own.clone());
+        End::bound(config, dispatcher(nonce, &heard))
+    });
+    let client = End::new(Config::client(protocol), dispatcher(0, &own));
     let mut stuck = 0;
     let mut last = 0;
     for round in 0..ROUNDS {
@@ -96,31 +109,25 @@ fn markdown_test(protocol: Protocol) {
         // One that has just been marked down takes nothing any more.
         cons.iter().for_each(|con| drop(con.send(ping(round))));
         if round % 10 == 9 {
-            let _lock = own.0.lock().expect("no panic");
+            let _lock = lock(&own);
             let _ = cons[round as usize / 10 % 2].close(Deadline::after(Duration::ZERO));
         }
-        until("two messages, or an end", || {
-            heard.count() > last + 1 || cons.iter().any(Connection::is_closed)
+        until("each message has come, or its connection has ended", || {
+            let ended = cons.iter().filter(|con| con.is_closed()).count() as u64;
+            lock(&heard).count + ended >= last + 2
         });
-        let count = heard.count();
+        let count = lock(&heard).count;
         stuck = if count == last { stuck + 1 } else { 0 };
         assert!(stuck <= 3, "no progress after {count} messages");
         last = count;
     }
-    let (marked, resets) = {
-        let state = heard.0.lock().expect("no panic");
-        (state.marked, state.resets)
-    };
-    assert!(last > u64::from(ROUNDS) / 2, "{last} messages came");
-    assert!(marked > u64::from(ROUNDS) / 10, "{marked} marked down, {resets} ended by themselves");
-    for dispatcher in [&heard, &own] {
-        let conns = std::mem::take(&mut dispatcher.0.lock().expect("no panic").conns);
-        drop(conns);
-    }
+    let marked = lock(&heard).marked;
+    assert!(
+        last > u64::from(ROUNDS) / 2 && marked > u64::from(ROUNDS) / 10,
+        "{last} came, {marked} marked down"
+    );
+    [&heard, &own].into_iter().for_each(|state| forget(state));
     client.close();
     servers.into_iter().for_each(End::close);
-    for dispatcher in [&heard, &own] {
-        let conns = std::mem::take(&mut dispatcher.0.lock().expect("no panic").conns);
-        drop(conns);
-    }
+    [&heard, &own].into_iter().for_each(|state| forget(state));
 }
