@@ -6,7 +6,6 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod client;
-pub(crate) mod interceptor;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod vstart;

@@ -1,6 +1,6 @@
 //! The scenarios of Ceph's `src/test/msgr/test_msgr.cc`, each under its own name, with both ends ours and
 //! over real sockets. What Ceph's tests stop inside the messenger is stopped on the wire here
-//! (`common::interceptor`).
+//! (`Interceptor`).
 //!
 //! Each runs for every protocol, alone in the process, so that it can be held to leave neither a thread
 //! nor a descriptor.
@@ -28,6 +28,7 @@ mod end;
 mod fake;
 mod features;
 mod full_sockets;
+mod interceptor;
 mod markdown;
 mod messages;
 mod race;

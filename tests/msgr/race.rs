@@ -2,9 +2,9 @@
 
 use ceph_msgr::msgr::Policy;
 
-use crate::common::interceptor::{Interceptor, Step};
 use crate::end::*;
 use crate::fake::{Event, ping};
+use crate::interceptor::{Interceptor, Step};
 
 for_each_protocol!(connection_race_test, connection_race_reuse_banner_test);
 

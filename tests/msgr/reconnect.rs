@@ -3,9 +3,9 @@
 use ceph_msgr::msgr::Policy;
 
 use crate::common::client::until;
-use crate::common::interceptor::{Interceptor, Step};
 use crate::end::*;
 use crate::fake::{Event, ping};
+use crate::interceptor::{Interceptor, Step};
 
 for_each_protocol!(
     missing_server_ident_test,

@@ -15,8 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::acceptor::*;
-use super::client::PATIENCE;
+use crate::common::acceptor::*;
+use crate::common::client::PATIENCE;
 
 const ADDR_LEN: usize = 136;
 /// Of the port, in an address: behind type, nonce and family.
