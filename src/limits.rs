@@ -52,3 +52,7 @@ pub const OUT_QUEUE_BYTES: usize = 128 << 20;
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
 /// Longest of these names: `mdsmap.` and `kv:` are followed by one that people give.
 pub const MAX_SUBSCRIPTION_LEN: usize = 1024;
+/// What a scripted daemon remembers of what arrived at it, in things; then the oldest goes.
+pub const MAX_ARRIVALS: usize = 4096;
+/// The same in bytes of messages.
+pub const MAX_ARRIVAL_BYTES: usize = 16 << 20;

@@ -176,6 +176,14 @@ impl Listener {
         self.shared.lock().connections.values().cloned().collect()
     }
 
+    /// Stops listening and waits for the thread that accepts, at most to the deadline. Connections
+    /// that somebody else holds go on.
+    pub fn stop(self, deadline: Deadline) -> Result<()> {
+        self.shared.messenger.check_fork()?;
+        drop(self.shared.begin_close());
+        self.shared.join(deadline)
+    }
+
     /// Stops listening, closes every connection that came in, and waits for the threads, at most to
     /// the deadline.
     pub fn close(self, deadline: Deadline) -> Result<()> {

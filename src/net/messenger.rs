@@ -256,6 +256,6 @@ impl Inner {
 }
 
 /// The wall clock, as keepalives carry it.
-pub(super) fn wall() -> UTime {
+pub(crate) fn wall() -> UTime {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
 }

@@ -26,6 +26,7 @@ pub use dispatch::Dispatcher;
 pub(crate) use dispatch::may_block as check_may_block;
 pub use inbox::{Delivery, Inbox};
 pub use listener::{Acceptor, Counts, Listener};
+pub(crate) use messenger::wall;
 pub use messenger::{Messenger, Timeouts};
 pub(crate) use resolve::Resolver;
 pub(crate) use timer::Timer;

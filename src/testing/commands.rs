@@ -147,7 +147,8 @@ impl Commands {
         self
     }
 
-    /// Who answers all other commands; without one they are "command not known".
+    /// Who answers all other commands; without one they are "command not known". A monitor answers
+    /// `osd getmap` and `mon getmap` by itself, unless they are in its table.
     #[must_use]
     pub fn otherwise(
         mut self,
@@ -172,6 +173,10 @@ impl Commands {
         self.table.retain(|entry| entry.prefix != prefix);
         let (sig, help) = (sig.to_owned(), help.to_owned());
         self.table.push(Entry { prefix, sig, help, flags, handler });
+    }
+
+    pub(super) fn has(&self, prefix: &str) -> bool {
+        self.table.iter().any(|entry| entry.prefix == prefix && entry.handler.is_some())
     }
 
     pub(super) fn run(&self, request: &CommandRequest) -> CommandReply {

@@ -3,6 +3,8 @@
 //! believe its tickets.
 //!
 //! ```text
+//!  Mon, Daemon      the same over sockets; they remember what arrived, and fail on command
+//!   │
 //!  Monitor          fsid, keys, maps, commands; one for all connections
 //!   │ session()          │ service()
 //!   ▼                    ▼
@@ -10,12 +12,52 @@
 //!  messages and `now` in, messages out
 //! ```
 //!
-//! Pure: there are no sockets here. It does what clients need to start and to be answered, in the
-//! words and bytes of a 16.2.15 monitor; it looks at no caps, keeps no old epochs, and has no
-//! quorum. That is not enough for a daemon that wants to join.
+//! It does what clients need to start and to be answered, in the words and bytes of a 16.2.15
+//! monitor; it looks at no caps, keeps no old epochs, and has no quorum. That is not enough for a
+//! daemon that wants to join.
 //!
-//! Ceph's own clients look at whom they have dialled. A monitor's nonce is 0, that of another daemon
-//! is the one in its map, and both offer [`DAEMON_FEATURES`].
+//! # The test of a tool
+//!
+//! ```
+//! use std::time::Duration;
+//! use ceph_msgr::testing::{CommandReply, Commands, Mon};
+//! use ceph_msgr::{Cluster, Command, ErrorKind};
+//!
+//! // The tool: removes a pool, and says so.
+//! fn remove_pool(cluster: &Cluster, pool: &str) -> ceph_msgr::Result<String> {
+//!     let removed = cluster.mon_command(&Command::new("osd pool rm").arg("pool", pool))?;
+//!     Ok(removed.outs)
+//! }
+//!
+//! # fn main() -> ceph_msgr::Result<()> {
+//! let mon = Mon::builder()
+//!     .commands(Commands::new().on("osd pool rm name=pool,type=CephPoolname", "", |cmd| {
+//!         match cmd.arg("pool") {
+//!             Some("scratch") => CommandReply { outs: "removed".into(), ..Default::default() },
+//!             _ => CommandReply::error(2, "no such pool"),
+//!         }
+//!     }))
+//!     .start()?;
+//! let cluster = mon.cluster().timeout(Duration::from_secs(30)).connect()?;
+//!
+//! assert_eq!(remove_pool(&cluster, "scratch")?, "removed");
+//! let e = remove_pool(&cluster, "precious").unwrap_err();
+//! assert_eq!((e.kind(), e.errno()), (ErrorKind::Command, Some(2)));
+//!
+//! let sent: Vec<_> = mon.arrivals().iter().filter_map(|a| a.command().cloned()).collect();
+//! assert_eq!(sent[1].arg("pool"), Some("precious"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A tool that is a program of its own gets [`Mon::mon_host`] and [`Mon::keyring_text`]. What it
+//! does when the cluster fails is seen with [`Daemon::drop_sockets`], [`Daemon::refuse`] and
+//! [`Daemon::pause`], which a [`Mon`] has as well.
+//!
+//! # Without sockets
+//!
+//! A driver of its own has to know that Ceph's clients look at whom they have dialled. A monitor's
+//! nonce is 0, that of another daemon is the one in its map, and both offer [`DAEMON_FEATURES`].
 //!
 //! ```
 //! use ceph_msgr::messages::{Body, MPing};
@@ -48,18 +90,25 @@
 mod builder;
 mod commands;
 mod crush;
+mod daemon;
 mod descriptions;
+mod hub;
 mod maps;
+mod mon;
 mod monitor;
 mod osdmap;
+mod record;
 mod service;
 mod session;
 mod subs;
 
 pub use builder::MonitorBuilder;
 pub use commands::{CommandReply, CommandRequest, Commands};
+pub use daemon::Daemon;
+pub use mon::Mon;
 pub use monitor::Monitor;
 pub use osdmap::{SimpleOSD, SimpleOSDMap};
+pub use record::{Arrival, Arrived};
 pub use service::Service;
 pub use session::{MalformedMessage, MonSession};
 

@@ -10,13 +10,13 @@ use crate::denc::DecodeError;
 use crate::messages::auth::{MAuth, MAuthReply};
 use crate::messages::log::{MLog, MLogAck};
 use crate::messages::mon::{
-    MMonCommand, MMonCommandAck, MMonGetVersion, MMonGetVersionReply, MMonSubscribe,
+    MMonCommand, MMonCommandAck, MMonGetVersion, MMonGetVersionReply, MMonMap, MMonSubscribe,
     MMonSubscribeAck, SubscribeItem,
 };
-use crate::messages::osd::{MCommand, MCommandReply};
+use crate::messages::osd::{MCommand, MCommandReply, MOSDMap};
 use crate::messages::{Body, MPing, PaxosHeader, types};
 use crate::msgr::{Message, Priority};
-use crate::types::{Features, UTime};
+use crate::types::{Epoch, Features, UTime};
 
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
@@ -166,7 +166,7 @@ impl MonSession {
             CommandReply::error(EPERM, "wrong fsid")
         } else {
             match CommandRequest::parse(&m.cmd, msg.data.clone(), peer) {
-                Ok(request) => self.monitor.commands().run(&request),
+                Ok(request) => self.run(&request),
                 Err(why) => CommandReply::error(EINVAL, &why),
             }
         };
@@ -181,12 +181,39 @@ impl MonSession {
             _ if m.fsid != self.monitor.fsid() => CommandReply::error(EACCES, "wrong fsid"),
             None => CommandReply::error(EACCES, "insufficient caps"),
             Some(peer) => match CommandRequest::parse(&m.cmd, msg.data.clone(), peer.clone()) {
-                Ok(request) => self.monitor.commands().run(&request),
+                Ok(request) => self.run(&request),
                 Err(why) => CommandReply::error(EINVAL, &why),
             },
         };
         let reply = self.reply(&MCommandReply { r, rs: outs });
         Ok(vec![reply.with_tid(msg.header.tid).with_data(outbl)])
+    }
+
+    /// The author's commands come first, then the monitor's own, then what the author has for all
+    /// others.
+    fn run(&self, request: &CommandRequest) -> CommandReply {
+        let commands = self.monitor.commands();
+        let own = match commands.has(&request.prefix) {
+            true => None,
+            false => self.getmap(&request.prefix),
+        };
+        own.unwrap_or_else(|| commands.run(request))
+    }
+
+    /// `osd getmap` and `mon getmap`: the newest map, as it is published.
+    fn getmap(&self, prefix: &str) -> Option<CommandReply> {
+        let what = match prefix {
+            "osd getmap" => "osdmap",
+            "mon getmap" => "monmap",
+            _ => return None,
+        };
+        let (version, msg) = self.monitor.maps().latest(what, self.features)?;
+        let outbl = match what {
+            "osdmap" => MOSDMap::from_message(&msg).ok()?.maps.remove(&epoch(version)?)?,
+            _ => MMonMap::from_message(&msg).ok()?.monmapbl,
+        };
+        let outs = format!("got {what} epoch {version}");
+        Some(CommandReply { r: 0, outs, outbl: outbl.into() })
     }
 
     /// Everything is stored at once.
@@ -210,6 +237,10 @@ impl MalformedMessage {
     pub(super) fn new(msg: &Message, source: DecodeError) -> Self {
         Self { msg_type: msg.header.type_name(), source }
     }
+}
+
+fn epoch(version: u64) -> Option<Epoch> {
+    u32::try_from(version).ok().map(Epoch)
 }
 
 /// The health and the state of a monitor that is all alone and well.

@@ -1,0 +1,189 @@
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::hub::Hub;
+use super::record::Arrival;
+use super::{DAEMON_FEATURES, Service};
+use crate::auth::{AuthError, AuthProvider, AuthServer, Authorizer};
+use crate::crypto::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::msgr::Options;
+use crate::net::{Acceptor, Connection, Deadline, Listener, Messenger, Timeouts};
+use crate::types::{EntityAddr, EntityAddrVec, EntityName, EntityType};
+
+/// For a listener to be gone: its threads are in no one's code.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A daemon that listens: it answers as its [`Service`] says, remembers what arrived, and fails
+/// when it is told to. When it is dropped all its connections close.
+///
+/// What arrived is kept up to [`MAX_ARRIVALS`](crate::limits::MAX_ARRIVALS) and
+/// [`MAX_ARRIVAL_BYTES`](crate::limits::MAX_ARRIVAL_BYTES); then the oldest goes.
+pub struct Daemon {
+    messenger: Messenger,
+    acceptor: Acceptor,
+    addrs: Vec<EntityAddr>,
+    /// `None` while it refuses.
+    listener: Mutex<Option<Listener>>,
+    hub: Arc<Hub>,
+}
+
+impl Daemon {
+    /// A daemon of that name at a free port of 127.0.0.1, which is in no map yet:
+    /// [`Mon::start_osd`](super::Mon::start_osd) and [`Mon::start_mgr`](super::Mon::start_mgr) also
+    /// do that.
+    pub fn start(name: EntityName, service: Service) -> Result<Self> {
+        Self::start_at(&[any_port()], name, service)
+    }
+
+    /// The same at these addresses; port 0 takes a free one.
+    pub fn start_at(addrs: &[SocketAddr], name: EntityName, service: Service) -> Result<Self> {
+        let nonce: u32 = u32::from_ne_bytes(random().map_err(no_random)?).max(1);
+        let daemon = Self::listen(addrs, name, nonce, service.auth_server())?;
+        daemon.hub.ready(move |_| Box::new(service.clone()));
+        Ok(daemon)
+    }
+
+    /// Listens, and answers nothing yet.
+    pub(super) fn listen(
+        addrs: &[SocketAddr],
+        name: EntityName,
+        nonce: u32,
+        auth_server: Arc<dyn AuthServer>,
+    ) -> Result<Self> {
+        let options = Options { supported: DAEMON_FEATURES, ..Options::default() };
+        let messenger = Messenger::with_nonce(name, nonce, options, Timeouts::default());
+        let hub = Arc::new(Hub::default());
+        let acceptor = Acceptor::new(auth_server, Arc::new(NoAuthorizer), hub.clone());
+        let listener = messenger.bind(addrs, acceptor.clone())?;
+        let addrs = listener.addrs().to_vec();
+        Ok(Self { messenger, acceptor, addrs, listener: Mutex::new(Some(listener)), hub })
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Where it listens, as a map has it.
+    pub fn addrs(&self) -> EntityAddrVec {
+        EntityAddrVec(self.addrs.clone())
+    }
+
+    /// The connections that are open now, in no order.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.hub.connections()
+    }
+
+    /// What arrived so far, in the order of arrival.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.hub.record.all()
+    }
+
+    /// The first arrival that is wanted, of those that are kept and those to come; waits for it at
+    /// most to the deadline.
+    pub fn wait_for(
+        &self,
+        wanted: impl Fn(&Arrival) -> bool,
+        deadline: Deadline,
+    ) -> Result<Arrival> {
+        self.wait_for_nth(1, wanted, deadline)
+    }
+
+    /// The same for the nth of them, counting from 1.
+    pub fn wait_for_nth(
+        &self,
+        n: usize,
+        wanted: impl Fn(&Arrival) -> bool,
+        deadline: Deadline,
+    ) -> Result<Arrival> {
+        self.hub.record.wait_for(n, wanted, deadline)
+    }
+
+    /// Breaks the sockets of all connections, as a network does that fails.
+    pub fn drop_sockets(&self) {
+        self.hub.connections().iter().for_each(Connection::inject_socket_failure);
+    }
+
+    /// Stops listening: who dials is refused by the kernel. Open connections go on.
+    pub fn refuse(&self) -> Result<()> {
+        match self.listener().take() {
+            Some(listener) => listener.stop(Deadline::after(STOP_TIMEOUT)),
+            None => Ok(()),
+        }
+    }
+
+    /// Listens again, where it did before.
+    pub fn accept(&self) -> Result<()> {
+        let mut listener = self.listener();
+        if listener.is_none() {
+            let addrs: Vec<_> = self.addrs.iter().filter_map(|addr| addr.sockaddr).collect();
+            *listener = Some(self.messenger.bind(&addrs, self.acceptor.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Answers no message from now on, nor sends a map, until [`Daemon::resume`]: the daemon hangs.
+    /// Its messenger goes on: it accepts connections, and answers keepalives.
+    pub fn pause(&self) {
+        self.hub.pause();
+    }
+
+    /// Answers what has come meanwhile, and what comes.
+    pub fn resume(&self) {
+        self.hub.resume();
+    }
+
+    /// Ends all connections and waits for their threads, at most to the deadline.
+    pub fn close(&self, deadline: Deadline) -> Result<()> {
+        let stopped = match self.listener().take() {
+            Some(listener) => listener.stop(deadline),
+            None => Ok(()),
+        };
+        self.hub.close();
+        stopped.and(self.messenger.shutdown(deadline))
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.listener().take());
+        self.hub.close();
+    }
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon").field("addrs", &self.addrs).field("hub", &self.hub).finish()
+    }
+}
+
+/// It dials nobody back.
+#[derive(Debug)]
+struct NoAuthorizer;
+
+impl AuthProvider for NoAuthorizer {
+    fn get_authorizer(
+        &self,
+        _: EntityType,
+        _: Instant,
+        _: bool,
+    ) -> std::result::Result<Option<Authorizer>, AuthError> {
+        Ok(None)
+    }
+
+    fn invalidate(&self, _: EntityType) {}
+}
+
+pub(super) fn any_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+pub(super) fn no_random(e: crate::crypto::CryptoError) -> Error {
+    Error::new(ErrorKind::Io, e.to_string()).with_source(e)
+}

@@ -1,0 +1,158 @@
+//! A [`Cluster`] against the scripted peers of `ceph_msgr::testing`: what the author of a tool does
+//! in the tool's tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use ceph_msgr::crypto::{CryptoKey, KeyType};
+use ceph_msgr::net::Deadline;
+use ceph_msgr::testing::{Arrived, CommandReply, Commands, Mon};
+use ceph_msgr::types::EntityType;
+use ceph_msgr::{Cluster, Command, ErrorKind};
+
+/// No test waits longer, for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn open(mon: &Mon) -> Cluster {
+    mon.cluster().timeout(PATIENCE).connect().expect("the monitor lets it in")
+}
+
+fn soon() -> Deadline {
+    Deadline::after(PATIENCE)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// Says what it was given.
+fn echo() -> Commands {
+    Commands::new().otherwise(|cmd| CommandReply {
+        r: 0,
+        outs: format!("for {}", cmd.peer.name),
+        outbl: format!("{} {}", cmd.prefix, text(&cmd.inbl)).into(),
+    })
+}
+
+#[test]
+fn a_command_is_answered_with_what_the_test_says() {
+    let mon = Mon::builder().commands(echo()).start().expect("a monitor");
+    let cluster = open(&mon);
+    let cmd = Command::new("config-key set").arg("key", "a").input("the value");
+    let output = cluster.mon_command(&cmd).expect("an answer");
+    assert_eq!(output.outs, "for client.admin");
+    assert_eq!(text(&output.outbl), "config-key set the value");
+    assert_eq!(cluster.fsid().expect("a monmap"), mon.monitor().fsid());
+
+    let arrived = mon.wait_for(|a| a.command().is_some(), soon()).expect("the command");
+    let request = arrived.command().expect("a command");
+    assert_eq!((request.prefix.as_str(), request.arg("key")), ("config-key set", Some("a")));
+    assert_eq!(arrived.name, Some("client.admin".parse().expect("a name")));
+}
+
+#[test]
+fn a_command_fails_with_errno_and_outs() {
+    let commands = Commands::new()
+        .on("osd pool rm name=pool,type=CephPoolname", "", |_| CommandReply::error(2, "no pool"));
+    let mon = Mon::builder().commands(commands).start().expect("a monitor");
+    let cluster = open(&mon);
+    let e = cluster.mon_command(&"osd pool rm".into()).expect_err("it fails");
+    assert_eq!((e.kind(), e.errno()), (ErrorKind::Command, Some(2)));
+    assert_eq!(e.output().expect("the command's output").outs, "no pool");
+    let e = cluster.mon_command(&"no such command".into()).expect_err("it is not known");
+    assert_eq!((e.kind(), e.errno()), (ErrorKind::Command, Some(22)));
+}
+
+#[test]
+fn daemons_take_commands_where_the_maps_say_that_they_are() {
+    let mon = Mon::builder().start().expect("a monitor");
+    let cluster = open(&mon);
+    let e = cluster.osd_command(3, &"version".into()).expect_err("there is none");
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+
+    let osd = mon.start_osd(3, mon.service(EntityType::OSD, echo())).expect("an OSD");
+    let mgr = mon.start_mgr("x", mon.service(EntityType::MGR, echo())).expect("a manager");
+    let output = cluster.osd_command(3, &"version".into()).expect("an answer");
+    assert_eq!(
+        (output.outs.as_str(), text(&output.outbl)),
+        ("for client.admin", "version ".into())
+    );
+    let output = cluster.mgr_command(&Command::new("pg dump").input("i")).expect("an answer");
+    assert_eq!(text(&output.outbl), "pg dump i");
+    let output = cluster.mgr_tell(&"version".into()).expect("an answer");
+    assert_eq!(text(&output.outbl), "version ");
+
+    for (daemon, prefix) in [(&osd, "version"), (&mgr, "pg dump")] {
+        let command = |a: &ceph_msgr::testing::Arrival| {
+            a.command().is_some_and(|request| request.prefix == prefix)
+        };
+        daemon.wait_for(command, soon()).expect("the command");
+    }
+    mon.set_osd(3, None);
+    let gone = cluster.osd_command(3, &"version".into());
+    assert_eq!(gone.expect_err("it is gone").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn who_has_another_key_is_refused() {
+    let mon = Mon::builder().start().expect("a monitor");
+    let key = CryptoKey::generate(KeyType::Aes, Default::default()).expect("a key");
+    let refused = mon.cluster().key(key).timeout(PATIENCE).connect();
+    let e = refused.expect_err("it is not the key");
+    assert_eq!(e.kind(), ErrorKind::Auth, "{e}");
+    assert!(e.to_string().contains("errno 13"), "{e}");
+    assert!(!mon.arrivals().iter().any(|a| matches!(a.what, Arrived::Login)));
+}
+
+#[test]
+fn commands_outlive_their_sockets() {
+    let served = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&served);
+    let commands = Commands::new().otherwise(move |_| {
+        counted.fetch_add(1, Relaxed);
+        CommandReply::ok("done")
+    });
+    let mon = Mon::builder().commands(commands).start().expect("a monitor");
+    let cluster = open(&mon);
+    mon.pause();
+    thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| cluster.mon_command(&"status".into()))).collect();
+        mon.wait_for_nth(4, |a| a.command().is_some(), soon()).expect("all of them");
+        mon.drop_sockets();
+        mon.wait_for(|a| matches!(a.what, Arrived::Reset(_)), soon()).expect("a reset");
+        mon.resume();
+        for call in calls {
+            let output = call.join().expect("it returns").expect("an answer");
+            assert_eq!(output.outbl, "done");
+        }
+    });
+    assert!(served.load(Relaxed) >= 4);
+}
+
+#[test]
+fn a_monitor_that_hangs_is_named_by_the_deadline() {
+    let mon = Mon::builder().commands(echo()).start().expect("a monitor");
+    let cluster = open(&mon);
+    mon.pause();
+    let hurried = cluster.with_timeout(Duration::from_millis(300));
+    let e = hurried.mon_command(&"status".into()).expect_err("nobody answers");
+    assert!(e.is_timeout(), "{e}");
+    assert!(e.to_string().contains("answer"), "{e}");
+    mon.resume();
+    cluster.mon_command(&"status".into()).expect("an answer");
+}
+
+#[test]
+fn a_monitor_that_refuses_is_found_again() {
+    let mon = Mon::builder().commands(echo()).start().expect("a monitor");
+    let cluster = open(&mon);
+    mon.refuse().expect("it stops");
+    cluster.mon_command(&"status".into()).expect("the open connection goes on");
+    let late = mon.cluster().timeout(Duration::from_millis(300)).connect();
+    assert!(late.expect_err("nobody listens").is_retryable());
+    mon.accept().expect("it listens again");
+    open(&mon).mon_command(&"status".into()).expect("an answer");
+}
