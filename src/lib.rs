@@ -19,6 +19,7 @@
 //!
 //! ```text
 //!  cluster   Cluster, Command          what a tool opens
+//!  testing   Monitor, MonSession       scripted peers, for a tool's tests
 //!  mon       MonClient, MonMap         a session with some monitor, kept up
 //!  messages  MMonCommand, …            typed bodies
 //!  net       Messenger, Connection     sockets, threads, deadlines
@@ -61,6 +62,7 @@ pub mod mon;
 pub mod msgr;
 pub mod net;
 pub mod osd;
+pub mod testing;
 pub mod types;
 
 pub use cluster::{Cluster, ClusterBuilder, Command};

@@ -20,6 +20,20 @@ pub const MAX_CONNECT_ROUNDS: u32 = 32;
 /// Highest global_seq that a peer may ask to be exceeded: it is our own counter, and one lie
 /// must not use it up for all other peers.
 pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
+/// Sockets of one listener on which no session is open yet, each with a thread and
+/// [`HALF_OPEN_BYTES`]; one more takes the place of the oldest that has not said who it is.
+pub const MAX_HALF_OPEN: usize = 256;
+/// What such a socket costs: 16 KiB read ahead, and what its thread touches of its stack.
+pub const HALF_OPEN_BYTES: usize = 96 << 10;
+/// Connections that one listener keeps, each with a thread; what comes beyond is closed.
+pub const MAX_ACCEPTED: usize = 4096;
+/// Bytes of received messages that a messenger holds for all accepted peers that have no throttle
+/// of their own: Ceph's `ms_dispatch_throttle_bytes`.
+pub const DISPATCH_THROTTLE_BYTES: usize = 100 << 20;
+/// The same in messages, for a small one costs more than its bytes.
+pub const DISPATCH_THROTTLE_MESSAGES: usize = 64 << 10;
+/// Highest number of a message that a peer may claim to have: whatever follows it needs one too.
+pub const MAX_SEQ: u64 = u64::MAX / 2;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.
@@ -27,3 +41,7 @@ pub const MAX_CONFIG_LEN: u64 = 4 << 20;
 /// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
 /// wait.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;
+/// Names that one client of a scripted monitor may subscribe to: real ones come to a dozen.
+pub const MAX_SUBSCRIPTIONS: usize = 1024;
+/// Longest of these names: `mdsmap.` and `kv:` are followed by one that people give.
+pub const MAX_SUBSCRIPTION_LEN: usize = 1024;

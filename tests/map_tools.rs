@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use ceph_msgr::denc::{Decode, Encode};
 use ceph_msgr::mon::{AuthCiphers, MonInfo, MonMap};
 use ceph_msgr::osd::OSDMap;
-use ceph_msgr::types::{EntityAddr, EntityAddrVec, Epoch, Features};
+use ceph_msgr::testing::{SimpleOSD, SimpleOSDMap};
+use ceph_msgr::types::{EntityAddr, EntityAddrVec, Epoch, Features, UTime};
 
 /// Runs one of Ceph's tools, `None` with a printed line where it is not installed.
 fn run(tool: &str, args: &[&str], file: &Path) -> Option<Output> {
@@ -111,4 +112,36 @@ fn osdmaptool_writes_what_we_read() {
     let map = OSDMap::from_bytes(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!((map.epoch, map.max_osd, map.pool_id("rbd")), (Epoch(1), 3, Some(1)));
     assert_eq!((map.osd_state.len(), map.exists(0), map.addrs(0)), (3, false, None));
+}
+
+#[test]
+fn osdmaptool_reads_what_we_write() {
+    let osd = |addr, up| SimpleOSD { addrs: addrs(&[addr]), up };
+    let map = SimpleOSDMap {
+        fsid: "9b3cdeef-6a4b-41dd-b94e-047dbfe16ecb".parse().unwrap(),
+        epoch: Epoch(7),
+        created: UTime { sec: 1_700_000_000, nsec: 0 },
+        modified: UTime { sec: 1_700_000_001, nsec: 0 },
+        osds: [(0, osd("v1:127.0.0.1:6800/5", true)), (2, osd("v1:127.0.0.1:6801/6", false))]
+            .into(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("osdmap");
+    std::fs::write(&file, map.to_bytes(Features::SUPPORTED)).unwrap();
+    let Some(out) = run("osdmaptool", &["--print"], &file) else { return };
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{text}");
+    for line in [
+        "epoch 7",
+        "fsid 9b3cdeef-6a4b-41dd-b94e-047dbfe16ecb",
+        "flags sortbitwise,recovery_deletes,purged_snapdirs,pglog_hardlimit",
+        "require_osd_release pacific",
+        "max_osd 3",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    let osd = |id| text.lines().find(|line| line.starts_with(id)).unwrap_or_default();
+    assert!(osd("osd.0 up").contains("v1:127.0.0.1:6800/5"), "{text}");
+    assert!(osd("osd.2 down").contains("in"), "{text}");
+    assert!(osd("osd.1").is_empty(), "{text}");
 }

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
+use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{Message, Policy};
-use ceph_msgr::net::{Inbox, Timeouts};
+use ceph_msgr::net::{Deadline, Inbox, Timeouts};
 use common::acceptor::*;
 use common::client::*;
+use common::monitor::*;
 
 fn threads() -> BTreeMap<String, String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
@@ -40,6 +42,7 @@ fn a_thousand_connections_leave_nothing() {
     let (_taken, refused) = closed_port();
     let before = (threads(), descriptors());
     connections_of_all_kinds(refused);
+    clients_of_monitors();
     for round in 0..1000 {
         // A new port each time: a session that was cut may dial once more before it is closed.
         let acceptor = Acceptor::new();
@@ -88,6 +91,28 @@ fn a_thousand_connections_leave_nothing() {
     // Who drops a connection does not wait for its thread.
     until("all threads end", || threads().len() <= before.0.len());
     assert_eq!((threads(), descriptors()), before);
+}
+
+/// A client that is dropped takes its timer with it, whatever it does at the time: neither is shut
+/// down here.
+fn clients_of_monitors() {
+    let timers = || threads().values().filter(|name| *name == "msgr-timer").count();
+    let monitor = Monitor::open_to_all();
+    // Never used; while it hunts; in a session.
+    drop(monitor.client(messenger(patient())));
+    let mon = monitor.client(messenger(patient()));
+    assert!(mon.authenticate(Deadline::after(Duration::ZERO)).is_err());
+    let hunted = monitor.accept();
+    assert!(timers() >= 1, "{:?}", threads());
+    drop((mon, hunted));
+    let (cluster, session) = monitor.cluster(patient());
+    let clone = cluster.clone();
+    drop(cluster);
+    assert!(clone.mon().peer().is_some(), "the clones are one handle");
+    let mon = clone.mon().clone();
+    drop((clone, session));
+    assert_eq!(mon.fsid(soon()).unwrap_err().kind(), ErrorKind::Closed);
+    until("all timers end", || timers() == 0);
 }
 
 /// Threads have names, and no program that is started inherits a descriptor.

@@ -8,12 +8,17 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use ceph_msgr::error::ErrorKind;
-use ceph_msgr::msgr::{Message, Policy};
-use ceph_msgr::net::{Connection, Delivery, Inbox, Messenger};
+use ceph_msgr::messages::Body as _;
+use ceph_msgr::messages::mgr::MMgrCommandReply;
+use ceph_msgr::msgr::{ConState, Message, Policy};
+use ceph_msgr::net::{Connection, Deadline, Delivery, Inbox, Messenger};
+use ceph_msgr::types::Features;
 use common::acceptor::*;
 use common::client::*;
+use common::monitor::*;
 use common::skip;
 
 const SCENARIO: &str = "NET_SYSCALLS_SCENARIO";
@@ -151,6 +156,43 @@ fn a_fork_is_refused_and_leaves_the_session_alone() {
     strace("handles_in_a_fork", &["-e", "inject=getpid:retval=1:when=30+"]);
 }
 
+/// The same for a handle of a cluster: what it is asked in a fork is refused, and neither the end of
+/// its calls nor its own end takes anything from the parent.
+#[test]
+fn a_cluster_in_a_fork_is_refused_and_left_to_the_parent() {
+    strace("a_cluster_in_a_fork", &["-e", "inject=getpid:retval=1:when=100+"]);
+}
+
+/// Each thread's first eventfd cannot be had: the caller's, and that of the timer.
+#[test]
+fn a_hunt_without_a_descriptor_tries_again() {
+    strace("a_hunt_that_ends_well", &["-e", "inject=eventfd2:error=EMFILE:when=1"]);
+}
+
+/// None can be had, and the caller hears why.
+#[test]
+fn a_hunt_that_never_has_a_descriptor_says_so() {
+    strace("a_hunt_in_vain", &["-e", "inject=eventfd2:error=EMFILE"]);
+}
+
+/// The socket is there and leads nowhere: that is heard from the connection's own thread.
+#[test]
+fn a_hunt_that_never_has_an_address_family_says_so() {
+    strace("a_hunt_without_a_family", &["-e", "inject=connect:error=EAFNOSUPPORT"]);
+}
+
+/// Of the threads of the test itself only that of the timer can be had; the timer has better luck.
+#[test]
+fn a_hunt_without_a_thread_tries_again() {
+    strace("a_hunt_that_ends_well", &["-e", "inject=clone,clone3:error=EAGAIN:when=2+"]);
+}
+
+/// Without a thread for its timer a client does not begin.
+#[test]
+fn a_client_without_a_timer_is_refused() {
+    strace("a_client_without_threads", &["-e", "inject=clone,clone3:error=EAGAIN"]);
+}
+
 fn is_wanted(scenario: &str) -> bool {
     std::env::var(SCENARIO).is_ok_and(|wanted| wanted == scenario)
 }
@@ -232,9 +274,133 @@ fn handles_in_a_fork() {
     for error in calls {
         assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     }
+    // What cannot fail does not wait for a lock that the parent may have held.
+    assert_eq!(
+        (con.state(), con.features(), con.is_closed()),
+        (ConState::Closed, Features::NONE, true)
+    );
+    let counters = con.counters();
+    assert_eq!((counters.sent, counters.state, counters.queued_bytes), (sent, ConState::Closed, 0));
+    assert!(con.describe().ends_with("belongs to the parent process"), "{}", con.describe());
+    assert_eq!(messenger.connections(), 0);
+    con.keepalive();
     drop(con);
     // The parent's thread, which here is in the same process, goes on.
     (1..=sent).for_each(|seq| assert_eq!(wire.msg().seq, seq));
     wire.send_stamp(KEEPALIVE2, [3; 8]);
     assert_eq!(wire.frame(), Frame::Keepalive2Ack([3; 8]));
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_cluster_in_a_fork() {
+    if !is_wanted("a_cluster_in_a_fork") {
+        return;
+    }
+    let monitor = Monitor::open_to_all();
+    let (cluster, mut mon) = monitor.cluster(patient());
+    let manager = Acceptor::new();
+    std::thread::scope(|scope| {
+        // The parent waits for a manager...
+        let parent = scope.spawn(|| cluster.mgr_command(&"pg stat".into()));
+        assert!(mon.subscription().contains("mgrmap"));
+        mon.send_mgrmap(manager.addr());
+        let mut mgr = manager.open(true);
+        let asked = mgr.msg();
+        // ... and this thread is a fork of it from now on.
+        until("it is a fork", || cluster.mon().peer().is_none());
+        let events = cluster.events();
+        let calls = [
+            cluster.mon_command(&"status".into()).unwrap_err(),
+            cluster.fsid().unwrap_err(),
+            cluster.mon().subscribe("config", 0, false).unwrap_err(),
+            cluster.mon().shutdown(soon()).unwrap_err(),
+            cluster.close().unwrap_err(),
+            events.recv(soon()).unwrap_err(),
+        ];
+        for error in calls {
+            assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+        }
+        cluster.cancel_handle().cancel();
+        mgr.send_answer(1, asked.tid, MMgrCommandReply::TYPE, &mgr_reply());
+        parent.join().expect("it returns").expect("nobody has cancelled the parent's call");
+    });
+    // Not even the last handle, as it is here, ends a thread of the parent's.
+    drop(cluster);
+    for stamp in 0..100 {
+        mon.wire.send_stamp(KEEPALIVE2, [stamp; 8]);
+        assert_eq!(mon.wire.frame(), Frame::Keepalive2Ack([stamp; 8]));
+        assert!(threads().any(|name| name == "msgr-timer"), "its timer has ended");
+    }
+}
+
+/// The names of the threads of this process.
+fn threads() -> impl Iterator<Item = String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    let comm = |task: std::io::Result<std::fs::DirEntry>| task.ok().map(|t| t.path().join("comm"));
+    tasks
+        .filter_map(move |task| std::fs::read_to_string(comm(task)?).ok())
+        .map(|name| name.trim().to_owned())
+}
+
+fn mgr_reply() -> Vec<u8> {
+    let reply = MMgrCommandReply { r: 0, rs: String::new() };
+    reply.to_message(Features::ALL).front.to_vec()
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_hunt_that_ends_well() {
+    if !is_wanted("a_hunt_that_ends_well") {
+        return;
+    }
+    let monitor = Monitor::open_to_all();
+    let mon = monitor.client(messenger(patient()));
+    // The first round is over when this returns, and it was in vain.
+    let error = mon.authenticate(Deadline::after(Duration::ZERO)).unwrap_err();
+    let tried = error.to_string();
+    assert!(tried.contains("os error"), "it could dial: {tried}");
+    let _session = monitor.session();
+    mon.authenticate(soon()).unwrap();
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_hunt_in_vain() {
+    if !is_wanted("a_hunt_in_vain") {
+        return;
+    }
+    hunt_in_vain("no eventfd for mon.0", "Too many open files");
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_hunt_without_a_family() {
+    if !is_wanted("a_hunt_without_a_family") {
+        return;
+    }
+    hunt_in_vain("mon.0", "Address family not supported by protocol");
+}
+
+/// The error of a caller whose time is over has both, once the first round is over.
+fn hunt_in_vain(what: &str, why: &str) {
+    let monitor = Monitor::open_to_all();
+    let mon = monitor.client(messenger(patient()));
+    until("the caller hears why", || {
+        let error = mon.authenticate(Deadline::after(Duration::from_millis(100))).unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        let text = error.to_string();
+        text.contains(what) && text.contains(why)
+    });
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_client_without_threads() {
+    if !is_wanted("a_client_without_threads") {
+        return;
+    }
+    let error = Monitor::open_to_all().try_client(messenger(patient())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("no thread for timers"), "{error}");
 }

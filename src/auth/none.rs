@@ -1,11 +1,13 @@
+use std::time::Instant;
+
 use super::cephx::AuthCapsInfo;
 use super::{
-    AcceptedAuthorizer, AuthPeer, AuthServer, AuthorizerError, AuthorizerState, AuthorizerVerdict,
-    CEPH_AUTH_NONE, EntityName,
+    AcceptedAuthorizer, AuthError, AuthPeer, AuthProvider, AuthServer, Authorizer, AuthorizerError,
+    AuthorizerState, AuthorizerVerdict, CEPH_AUTH_NONE, EntityName,
 };
 use crate::denc::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::limits::AUTHORIZER_MAX_LEN;
-use crate::types::{Features, GlobalId, UTime};
+use crate::types::{EntityType, Features, GlobalId, UTime};
 
 /// The authorizer of protocol `none`, which names and does not prove: `u8` 1, entity name, `u64`
 /// global_id (`src/auth/none/AuthNoneProtocol.h`).
@@ -30,6 +32,20 @@ impl Decode for AuthNoneAuthorizer {
         r.what("AuthNoneAuthorizer").u8()?;
         Ok(Self { name: r.get()?, global_id: r.get()? })
     }
+}
+
+/// Shows itself everywhere.
+impl AuthProvider for AuthNoneAuthorizer {
+    fn get_authorizer(
+        &self,
+        _: EntityType,
+        _: Instant,
+        _: bool,
+    ) -> Result<Option<Authorizer>, AuthError> {
+        Ok(Some(self.into()))
+    }
+
+    fn invalidate(&self, _: EntityType) {}
 }
 
 /// `none` as a service sees it: whoever connects is who it says, and may do everything.

@@ -43,6 +43,12 @@ pub trait AuthServer: Send + Sync + Debug {
         now: UTime,
     ) -> AuthorizerVerdict;
 
+    /// Whether a peer that is not asked for an authorizer logs in with messages, as at a monitor:
+    /// until then only short messages are taken from it, and its time for it is limited.
+    fn awaits_login(&self) -> bool {
+        false
+    }
+
     /// The features that a peer must have which shows an authorizer of that protocol, for an answer
     /// that says so (FEATURES) in place of a refusal.
     fn required_features(&self, protocol: u32) -> Features {
@@ -111,6 +117,10 @@ pub struct AcceptedAuthorizer {
 pub struct MonAuthServer;
 
 impl AuthServer for MonAuthServer {
+    fn awaits_login(&self) -> bool {
+        true
+    }
+
     fn verify_authorizer(
         &self,
         _: &mut AuthorizerState,

@@ -119,7 +119,8 @@ pub(super) struct Request {
 pub(super) type Answer = Result<Message>;
 
 impl MonClient {
-    /// A client of these monitors; nothing is dialled before [`MonClient::authenticate`].
+    /// A client of these monitors, with a thread for what has to happen later. Nothing is dialled
+    /// before [`MonClient::authenticate`].
     pub fn new(
         messenger: Messenger,
         auth: Arc<AuthClient>,
@@ -152,7 +153,7 @@ impl MonClient {
         Ok(Self(Arc::new(Inner {
             messenger,
             auth,
-            timer: Timer::default(),
+            timer: Timer::new()?,
             options,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -167,6 +168,7 @@ impl MonClient {
     /// The monitor in use, if there is a session right now. Its number is its rank, or before the
     /// first monmap its place in the list that the client began with.
     pub fn peer(&self) -> Option<Peer> {
+        self.0.messenger.check_fork().ok()?;
         self.0.lock().active.as_ref().map(|active| *active.con.peer())
     }
 
@@ -232,7 +234,11 @@ impl MonClient {
 
     /// The maps that come from now on.
     pub fn events(&self) -> MapEvents {
-        self.0.lock().watchers.add()
+        let messenger = self.0.messenger.clone();
+        if messenger.check_fork().is_err() {
+            return MapEvents::forked(messenger);
+        }
+        self.0.lock().watchers.add(messenger)
     }
 
     /// Carries out a command, given as its JSON, with the bytes of its input.

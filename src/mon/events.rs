@@ -5,7 +5,7 @@ use super::{MgrMap, MonMap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::messages::mon::MConfig;
 use crate::messages::osd::MOSDMap;
-use crate::net::{Deadline, check_may_block};
+use crate::net::{Deadline, Messenger, check_may_block};
 use crate::types::Epoch;
 
 /// What a subscription brings.
@@ -27,7 +27,11 @@ const CAPACITY: usize = 1024;
 /// The events of one subscriber, in order. Where it does not keep up the oldest are dropped, and
 /// [`MapEvents::dropped`] counts them: every kind of map can be asked for anew.
 #[derive(Debug)]
-pub struct MapEvents(Arc<Queue>);
+pub struct MapEvents {
+    queue: Arc<Queue>,
+    /// Knows a fork.
+    messenger: Messenger,
+}
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -46,10 +50,16 @@ struct State {
 }
 
 impl MapEvents {
+    /// Those of a fork: there is nobody to bring any.
+    pub(super) fn forked(messenger: Messenger) -> Self {
+        Self { queue: Arc::default(), messenger }
+    }
+
     /// The next event; waits for it, at most to the deadline.
     pub fn recv(&self, deadline: Deadline) -> Result<MapEvent> {
+        self.messenger.check_fork()?;
         check_may_block()?;
-        let mut state = self.0.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = self.queue.state.lock().unwrap_or_else(|e| e.into_inner());
         loop {
             if let Some(event) = state.events.pop_front() {
                 return Ok(event);
@@ -57,7 +67,7 @@ impl MapEvents {
             if let Some((kind, text)) = &state.closed {
                 return Err(Error::new(*kind, text.clone()));
             }
-            let (guard, in_time) = deadline.wait(&self.0.changed, state);
+            let (guard, in_time) = deadline.wait(&self.queue.changed, state);
             state = guard;
             if !in_time {
                 return Err(Error::new(ErrorKind::Timeout, "no new map in time"));
@@ -65,9 +75,12 @@ impl MapEvents {
         }
     }
 
-    /// How many events were dropped because nobody took them.
+    /// How many events were dropped because nobody took them; none in a fork.
     pub fn dropped(&self) -> u64 {
-        self.0.state.lock().unwrap_or_else(|e| e.into_inner()).dropped
+        if self.messenger.check_fork().is_err() {
+            return 0;
+        }
+        self.queue.state.lock().unwrap_or_else(|e| e.into_inner()).dropped
     }
 }
 
@@ -95,7 +108,7 @@ pub(super) struct Watchers {
 }
 
 impl Watchers {
-    pub(super) fn add(&mut self) -> MapEvents {
+    pub(super) fn add(&mut self, messenger: Messenger) -> MapEvents {
         let state = State {
             closed: self.closed.map(|(kind, text)| (kind, text.to_owned())),
             ..State::default()
@@ -103,7 +116,7 @@ impl Watchers {
         let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
         self.queues.retain(|w| w.strong_count() > 0);
         self.queues.push(Arc::downgrade(&queue));
-        MapEvents(queue)
+        MapEvents { queue, messenger }
     }
 
     pub(super) fn tell(&self, event: &MapEvent) {
@@ -140,14 +153,18 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Epoch;
+    use crate::msgr::Options;
+    use crate::net::Timeouts;
+    use crate::types::{EntityType, Epoch};
 
     #[test]
     fn who_watches_hears_of_a_refusal_once_and_later_watchers_begin_anew() {
         let mut watchers = Watchers::default();
-        let before = watchers.add();
+        let messenger =
+            Messenger::new(EntityType::CLIENT, Options::default(), Timeouts::default()).unwrap();
+        let before = watchers.add(messenger.clone());
         watchers.end(ErrorKind::Auth, "refused");
-        let after = watchers.add();
+        let after = watchers.add(messenger);
         let map = MonMap { epoch: Epoch(7), ..MonMap::default() };
         watchers.tell(&MapEvent::MonMap(Arc::new(map)));
         let deadline = || Deadline::after(std::time::Duration::ZERO);

@@ -125,19 +125,13 @@ impl Inner {
     /// Those that were tried first take long: after a while the next one is tried beside them.
     fn hunt_tick(self: &Arc<Self>, generation: u64) {
         let weak = Arc::downgrade(self);
-        self.later(self.options.interval, move || {
+        self.timer.after(self.options.interval, move || {
             let Some(inner) = Weak::upgrade(&weak) else { return };
             let mut state = inner.lock();
             if state.generation == generation && state.hunt.running && inner.try_next(&mut state) {
                 inner.hunt_tick(generation);
             }
         });
-    }
-
-    pub(super) fn later(&self, delay: Duration, job: impl FnOnce() + Send + 'static) {
-        if let Err(e) = self.timer.after(delay, job) {
-            log::warn!("{e}");
-        }
     }
 
     /// A connection that was being tried is open: the login begins.
@@ -150,7 +144,7 @@ impl Inner {
         let _ = con.send_now(auth_message(request, epoch));
         // A monitor outside of the quorum lets logins wait; there are others.
         let (weak, id) = (Arc::downgrade(self), con.id());
-        self.later(self.messenger.timeouts().handshake, move || {
+        self.timer.after(self.messenger.timeouts().handshake, move || {
             let Some(inner) = Weak::upgrade(&weak) else { return };
             let mut state = inner.lock();
             let Some(con) = state.hunt.pending.get(&id).map(|p| p.con.clone()) else { return };
@@ -210,7 +204,7 @@ impl Inner {
         let pause = pause.min(MAX_PAUSE);
         state.generation += 1;
         let (weak, generation) = (Arc::downgrade(self), state.generation);
-        self.later(pause, move || {
+        self.timer.after(pause, move || {
             let Some(inner) = Weak::upgrade(&weak) else { return };
             let mut state = inner.lock();
             if state.generation == generation && state.hunt.running {
@@ -272,7 +266,7 @@ impl Inner {
 
     fn renew_after(self: &Arc<Self>, delay: Duration, renewal: u64) {
         let weak = Arc::downgrade(self);
-        self.later(delay, move || {
+        self.timer.after(delay, move || {
             let Some(inner) = Weak::upgrade(&weak) else { return };
             let mut state = inner.lock();
             if state.renewal == renewal {

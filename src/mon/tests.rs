@@ -1,7 +1,9 @@
 use super::*;
 use crate::denc::{Decode, DecodeErrorKind, Encode, Writer};
 use crate::hex::hex;
-use crate::types::{AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Epoch, Features};
+use crate::types::{
+    AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Epoch, Features, GlobalId,
+};
 
 /// `monmaptool --create --addv a '[v2:127.0.0.1:40000,v1:127.0.0.1:40001]'
 /// --addv b v1:10.0.0.2:6789 --addv c 'v2:[fe80::1]:3300'` of 16.2.15.
@@ -145,4 +147,40 @@ fn a_mgrmap_of_luminous_and_one_from_the_future() {
     future[1] = 14;
     let e = MgrMap::from_bytes(&future).unwrap_err();
     assert_eq!(e.kind, DecodeErrorKind::Incompatible { compat: 14, known: 14 - 1 });
+}
+
+/// What a 16.2.15 monitor without managers sends.
+const MGRMAP_16: &str =
+    "0c06cd01000001000000020000000000000000000000000000000000000000000000000000000000000000000000
+         000000000000030000000e000000080000000800000062616c616e6365720500000063726173680c000000646576
+         6963656865616c7468100000006f7263686573747261746f725f636c690800000070726f67726573730b00000072
+         62645f737570706f72740600000073746174757307000000766f6c756d65730f0000000a0000000800000062616c
+         616e6365720500000063726173680c0000006465766963656865616c74680c0000006f7263686573747261746f72
+         0d00000070675f6175746f7363616c65720800000070726f67726573730b0000007262645f737570706f72740600
+         00007374617475730900000074656c656d6574727907000000766f6c756d6573100000000a000000080000006261
+         6c616e6365720500000063726173680c0000006465766963656865616c74680c0000006f7263686573747261746f
+         720d00000070675f6175746f7363616c65720800000070726f67726573730b0000007262645f737570706f727406
+         0000007374617475730900000074656c656d6574727907000000766f6c756d657300000000000000000000000000
+         00000000000000";
+
+#[test]
+fn a_mgrmap_of_16_2_15_is_written_as_it_was() {
+    let wire = hex(MGRMAP_16);
+    let map = MgrMap::from_bytes(&wire).unwrap();
+    assert_eq!((map.epoch, map.active_gid.0, map.available), (Epoch(1), 0, false));
+    assert!(map.always_on_modules[&16].contains("volumes"), "{map:?}");
+    assert_eq!(map.to_bytes(Features::SUPPORTED), wire);
+
+    let standby =
+        StandbyInfo { gid: GlobalId(7), name: "y".into(), mgr_features: Features::SUPPORTED };
+    let active = MgrMap {
+        active_addrs: "v1:127.0.0.1:6800/5".parse::<EntityAddr>().unwrap().into(),
+        active_gid: GlobalId(4100),
+        available: true,
+        active_name: "x".into(),
+        standbys: [(standby.gid, standby)].into(),
+        services: [("restful".into(), "https://h:8003/".into())].into(),
+        ..map
+    };
+    assert_eq!(MgrMap::from_bytes(&active.to_bytes(Features::SUPPORTED)), Ok(active));
 }

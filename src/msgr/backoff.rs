@@ -33,6 +33,11 @@ impl Backoff {
         }
     }
 
+    /// The peer is to dial first: how long to wait for it.
+    pub fn longest(&mut self) -> Duration {
+        *self.last.insert(MAX_DELAY)
+    }
+
     /// Something was heard on an open session.
     pub fn reset(&mut self) {
         self.last = None;

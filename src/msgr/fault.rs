@@ -14,6 +14,10 @@ pub enum Fault {
     /// The socket gave an error.
     #[error("{}", io_text(*.0))]
     Io(io::ErrorKind),
+    /// The system gave an error, by its errno, for which the standard library has no kind: EMFILE,
+    /// EAFNOSUPPORT.
+    #[error("{}", io::Error::from_raw_os_error(*.0))]
+    Os(i32),
     /// The peer closed its end of the socket.
     #[error("the peer closed the connection")]
     PeerClosed,
@@ -84,6 +88,9 @@ pub enum Fault {
     /// The peer claims to have seen a global_seq that leaves no room for another.
     #[error("the peer asks for a global_seq above {0}")]
     BadGlobalSeq(u32),
+    /// The peer claims to have a message whose number leaves no room for more.
+    #[error("the peer claims to have message {0}")]
+    BadSeq(u64),
     /// The session was opened with another connect_seq than it must have.
     #[error("the peer opened connect_seq {got}, {want} was expected")]
     BadConnectSeq {
@@ -141,7 +148,12 @@ fn names(features: Features) -> String {
 
 impl From<io::Error> for Fault {
     fn from(e: io::Error) -> Self {
-        Self::Io(e.kind())
+        // The kind of what it has no kind for cannot be named.
+        let none = io::Error::from_raw_os_error(i32::MAX).kind();
+        match e.raw_os_error() {
+            Some(errno) if e.kind() == none => Self::Os(errno),
+            _ => Self::Io(e.kind()),
+        }
     }
 }
 

@@ -43,6 +43,13 @@ impl Policy {
     pub const LOSSLESS_PEER_REUSE: Self = Self { resetcheck: true, ..Self::LOSSLESS_PEER };
 }
 
+impl Policy {
+    /// Whether nothing is remembered of a peer but its socket.
+    pub fn is_stateless(&self) -> bool {
+        self.server && self.lossy && !self.register_lossy_clients
+    }
+}
+
 /// Which policy holds towards which kind of peer (`Messenger::set_policy`).
 #[derive(Clone, Debug)]
 pub struct Policies {

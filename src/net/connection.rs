@@ -1,26 +1,31 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dispatch::{in_callback, may_block};
+use super::listener::Shared as ListenerShared;
 use super::messenger::{Inner, wall};
 use super::sock::Sock;
-use super::{Deadline, Dispatcher, Wake, worker};
-use crate::auth::AuthProvider;
+use super::worker::Worker;
+use super::{Deadline, Dispatcher, Wake};
+use crate::auth::{AuthPeer, AuthProvider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::msgr::v1::{self, Context, MsgId, Peer, Tx};
+use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
 use crate::msgr::{ConState, Fault, Message};
 use crate::types::Features;
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
 /// dropped the connection closes and its thread ends by itself.
+///
+/// A fork has the handle but not the thread. There every call that could fail does so, with
+/// [`ErrorKind::Forked`]; to those that only ask the connection is closed, and none of them waits
+/// for a lock that a thread of the parent may have held.
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
-    #[expect(dead_code, reason = "its drop closes the connection")]
     handle: Arc<Handle>,
 }
 
@@ -42,18 +47,38 @@ pub(super) struct Shared {
     pub(super) messenger: Arc<Inner>,
     pub(super) auth: Arc<dyn AuthProvider>,
     pub(super) dispatcher: Arc<dyn Dispatcher>,
+    /// Who keeps an accepted connection alive.
+    pub(super) listener: Option<Weak<ListenerShared>>,
     pub(super) wake: Wake,
     out: Mutex<Out>,
     /// Something has changed that a caller may wait for.
     changed: Condvar,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    worker: ThreadSlot,
     pub(super) counters: CounterCells,
+    auth_peer: Mutex<Option<AuthPeer>>,
+    /// The peer has yet to log in with messages.
+    login_due: AtomicBool,
+}
+
+/// Where a thread finds, or leaves, the handle by which it can be joined.
+pub(super) type ThreadSlot = Arc<Mutex<Option<JoinHandle<()>>>>;
+
+/// Who has an end of a connection, and what it is told.
+pub(super) struct Owner {
+    pub(super) auth: Arc<dyn AuthProvider>,
+    pub(super) dispatcher: Arc<dyn Dispatcher>,
+    pub(super) listener: Option<Weak<ListenerShared>>,
+    pub(super) login_due: bool,
+    pub(super) auth_peer: Option<AuthPeer>,
+    pub(super) thread: ThreadSlot,
 }
 
 /// Everything under the connection's one mutex.
 pub(super) struct Out {
     pub(super) tx: Tx,
     pub(super) sock: Option<Sock>,
+    /// An accepted socket that is to take the place of this one.
+    pub(super) take_over: Option<(Sock, TakeOver)>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
     /// What broke it last, for whoever waits while it tries again.
@@ -64,8 +89,36 @@ pub(super) struct Out {
     pub(super) gone: bool,
     /// What the worker waits for.
     pub(super) step: &'static str,
+    /// The worker is reading, and will look at the queue before it sleeps: it need not be woken.
+    pub(super) awake: bool,
+    /// How close upon each other messages are sent.
+    burst: Burst,
     /// Callers that wait for `changed`.
     waiters: usize,
+}
+
+/// Finds out whether messages are sent in such haste that it pays to let them gather: then the
+/// worker writes many at once, while one alone is written at once by who sends it.
+#[derive(Debug, Default)]
+struct Burst {
+    last: Option<Instant>,
+    /// How many have come so soon after the one before.
+    run: u32,
+}
+
+impl Burst {
+    /// Less than a write takes, and far less than a round trip.
+    const SOON: Duration = Duration::from_micros(20);
+    /// A caller with a handful of messages to send is in no haste.
+    const RUN: u32 = 16;
+
+    /// Notes a message that is sent `now`.
+    fn is_on(&mut self, now: Instant) -> bool {
+        let soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < Self::SOON);
+        self.last = Some(now);
+        self.run = if soon { self.run.saturating_add(1) } else { 0 };
+        self.run > Self::RUN
+    }
 }
 
 /// Why a connection is no more.
@@ -116,42 +169,66 @@ pub struct NotSent {
 }
 
 impl Connection {
-    pub(super) fn start(
+    /// Starts a connection that dials, with a thread of its own.
+    pub(super) fn start(id: u64, messenger: Arc<Inner>, peer: Peer, owner: Owner) -> Result<Self> {
+        let (rx, tx) = v1::connection(peer, &messenger.local);
+        let (con, worker) = Self::new(id, messenger, peer, owner, rx, tx)?;
+        let thread = worker
+            .spawn()
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
+        *con.shared.worker.lock().unwrap_or_else(|e| e.into_inner()) = Some(thread);
+        Ok(con)
+    }
+
+    /// A connection, and the worker that some thread is to run.
+    pub(super) fn new(
         id: u64,
         messenger: Arc<Inner>,
         peer: Peer,
-        auth: Arc<dyn AuthProvider>,
-        dispatcher: Arc<dyn Dispatcher>,
-    ) -> Result<Self> {
-        let (rx, tx) = v1::connection(peer, &messenger.local);
+        owner: Owner,
+        mut rx: Rx,
+        tx: Tx,
+    ) -> Result<(Self, Worker)> {
+        rx.set_throttle(messenger.throttle(peer.name.entity_type, owner.listener.is_some()));
+        rx.set_small_only(owner.login_due);
         let out = Out {
             tx,
             sock: None,
+            take_over: None,
             fault: None,
             last_fault: None,
             end: None,
             gone: false,
             step: "TCP connection",
+            awake: false,
+            burst: Burst::default(),
             waiters: 0,
         };
-        let wake = Wake::new().map_err(|e| Error::new(ErrorKind::Io, format!("eventfd: {e}")))?;
+        let wake = Wake::new()
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
         let shared = Arc::new(Shared {
             id,
             peer,
             messenger,
-            auth,
-            dispatcher,
+            auth: owner.auth,
+            dispatcher: owner.dispatcher,
+            listener: owner.listener,
             wake,
             out: Mutex::new(out),
             changed: Condvar::new(),
-            worker: Mutex::default(),
+            worker: owner.thread,
             counters: CounterCells::default(),
+            auth_peer: Mutex::new(owner.auth_peer),
+            login_due: AtomicBool::new(owner.login_due),
         });
         let handle = Arc::new(Handle(Arc::downgrade(&shared)));
-        let worker = worker::spawn(shared.clone(), Arc::downgrade(&handle), rx)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
-        *shared.worker.lock().unwrap_or_else(|e| e.into_inner()) = Some(worker);
-        Ok(Self { shared, handle })
+        let worker = Worker::new(shared.clone(), Arc::downgrade(&handle), rx);
+        Ok((Self { shared, handle }, worker))
+    }
+
+    /// What the registry keeps of it, which does not keep it alive.
+    pub(super) fn downgrade(&self) -> (Weak<Shared>, Weak<Handle>) {
+        (Arc::downgrade(&self.shared), Arc::downgrade(&self.handle))
     }
 
     /// The handle that a callback gets, if anybody still has one.
@@ -168,19 +245,32 @@ impl Connection {
         self.shared.id
     }
 
-    /// Whom it dials.
+    /// Who the peer has shown to be; `None` on a connection that dialled, and before a login.
+    pub fn auth_peer(&self) -> Option<AuthPeer> {
+        self.shared.auth_peer().clone()
+    }
+
+    /// The peer has logged in with messages, as it does at a monitor: its time for that no longer
+    /// runs, and its messages may be large.
+    pub fn set_auth_peer(&self, peer: AuthPeer) {
+        *self.shared.auth_peer() = Some(peer);
+        self.shared.login_due.store(false, Relaxed);
+        self.shared.wake.wake();
+    }
+
+    /// Who is at the other end, and where; an accepted peer's address is the one it claims.
     pub fn peer(&self) -> &Peer {
         &self.shared.peer
     }
 
     /// Where it is in its life.
     pub fn state(&self) -> ConState {
-        self.shared.lock().tx.state()
+        self.shared.lock_unforked().map_or(ConState::Closed, |out| out.tx.state())
     }
 
     /// What both sides can do; no feature before the session is open.
     pub fn features(&self) -> Features {
-        self.shared.lock().tx.features()
+        self.shared.lock_unforked().map_or(Features::NONE, |out| out.tx.features())
     }
 
     /// Sends a message. On an open connection it goes out on this thread; otherwise it waits for
@@ -228,7 +318,7 @@ impl Connection {
 
     /// Takes a message back: it is neither sent nor resent. False where it has left this side.
     pub fn revoke(&self, id: MsgId) -> bool {
-        let mut out = self.shared.lock();
+        let Some(mut out) = self.shared.lock_unforked() else { return false };
         let revoked = out.tx.revoke(id);
         self.shared.notify(&out);
         revoked
@@ -236,14 +326,16 @@ impl Connection {
 
     /// Takes a message back if no part of it is on its way yet: nothing else is disturbed.
     pub(crate) fn unqueue(&self, id: MsgId) {
-        let mut out = self.shared.lock();
+        let Some(mut out) = self.shared.lock_unforked() else { return };
         out.tx.unqueue(id);
         self.shared.notify(&out);
     }
 
     /// Asks the peer for a sign of life; a session in standby wakes.
     pub fn keepalive(&self) {
-        self.shared.lock().tx.keepalive();
+        let Some(mut out) = self.shared.lock_unforked() else { return };
+        out.tx.keepalive();
+        drop(out);
         self.shared.wake.wake();
     }
 
@@ -271,28 +363,38 @@ impl Connection {
         self.shared.wait(self.shared.lock(), deadline, what, done).map(drop)
     }
 
+    /// Breaks the socket, as a network does that fails: for tests of what follows
+    /// (`ms_inject_socket_failures`).
+    pub fn inject_socket_failure(&self) {
+        if let Some(sock) = &self.shared.lock().sock {
+            sock.shutdown();
+        }
+    }
+
     /// Where it is and what it waits for, in one line: what a time-out says.
     pub fn describe(&self) -> String {
-        self.shared.describe(&self.shared.lock())
+        let forked = || format!("{}: this handle belongs to the parent process", self.shared.peer);
+        self.shared.lock_unforked().map_or_else(forked, |out| self.shared.describe(&out))
     }
 
     /// Whether it has ended, or is about to.
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().end.is_some()
+        self.shared.lock_unforked().is_none_or(|out| out.end.is_some())
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         let c = &self.shared.counters;
-        let out = self.shared.lock();
+        let out = self.shared.lock_unforked();
+        let out = out.as_deref();
         Counters {
             sent: c.sent.load(Relaxed),
             received: c.received.load(Relaxed),
             opened: c.opened.load(Relaxed),
             faults: c.faults.load(Relaxed),
-            queued_bytes: out.tx.queued_bytes(),
-            state: out.tx.state(),
-            last_fault: out.last_fault.clone(),
+            queued_bytes: out.map_or(0, |out| out.tx.queued_bytes()),
+            state: out.map_or(ConState::Closed, |out| out.tx.state()),
+            last_fault: out.and_then(|out| out.last_fault.clone()),
         }
     }
 
@@ -308,13 +410,13 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {} to {}", self.shared.id, self.shared.peer)
+        write!(f, "connection {} with {}", self.shared.id, self.shared.peer)
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {} to {}", self.id, self.peer)
+        write!(f, "connection {} with {}", self.id, self.peer)
     }
 }
 
@@ -342,10 +444,33 @@ impl Shared {
         self.out.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// The same, but `None` in a fork: whoever held the lock there is not there to let it go.
+    fn lock_unforked(&self) -> Option<MutexGuard<'_, Out>> {
+        (!self.messenger.is_forked()).then(|| self.lock())
+    }
+
     /// Lets callers look again at what they wait for.
     pub(super) fn notify(&self, out: &Out) {
         if out.waiters > 0 {
             self.changed.notify_all();
+        }
+    }
+
+    fn auth_peer(&self) -> MutexGuard<'_, Option<AuthPeer>> {
+        self.auth_peer.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether the peer has yet to log in.
+    pub(super) fn is_login_due(&self) -> bool {
+        self.login_due.load(Relaxed)
+    }
+
+    /// Whether somebody else than the owner of this session claims its address.
+    pub(super) fn is_stranger(&self, peer: &Peer, shown: Option<&AuthPeer>) -> bool {
+        match (&*self.auth_peer(), shown) {
+            (Some(own), Some(shown)) => own.name != shown.name,
+            (Some(_), None) => true,
+            (None, _) => self.peer.name.entity_type != peer.name.entity_type,
         }
     }
 
@@ -360,11 +485,15 @@ impl Shared {
 
     fn send(&self, mut out: MutexGuard<'_, Out>, msg: Message) -> MsgId {
         self.counters.sent.fetch_add(1, Relaxed);
-        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write();
+        let cx = self.context();
+        let under_load = out.burst.is_on(cx.now);
+        // A worker that reads may be in a callback of its owner's, and not write for long.
+        let gather = under_load && !out.awake;
+        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write() && !gather;
         let id = out.tx.send(msg);
         let Out { tx, sock, fault, .. } = &mut *out;
         let rest = match sock {
-            Some(sock) if direct => match tx.try_write(sock, &self.context()) {
+            Some(sock) if direct => match tx.try_write(sock, &cx) {
                 Ok(all) => !all,
                 Err(e) => {
                     *fault = Some(e);
@@ -373,8 +502,9 @@ impl Shared {
             },
             _ => true,
         };
+        let wake = rest && !out.awake;
         drop(out);
-        if rest {
+        if wake {
             self.wake.wake();
         }
         id
@@ -486,7 +616,7 @@ impl End {
 fn fault_error(peer: &Peer, state: ConState, fault: &Fault) -> Error {
     let kind = match fault {
         Fault::TimedOut(_) => ErrorKind::Timeout,
-        Fault::Io(_) => ErrorKind::Io,
+        Fault::Io(_) | Fault::Os(_) => ErrorKind::Io,
         Fault::PeerClosed | Fault::CloseTag => ErrorKind::Closed,
         f if f.is_auth() => ErrorKind::Auth,
         _ => ErrorKind::Protocol,

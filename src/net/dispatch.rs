@@ -9,12 +9,26 @@ use crate::msgr::Message;
 /// Called on the connection's own thread with no lock held: it may send, close or drop the
 /// connection it is called for. A call that would wait for this thread is refused with
 /// [`ErrorKind::WouldDeadlock`].
+///
+/// A connection owns its dispatcher. One that stores the [`Connection`], or what holds it, closes
+/// the circle: the last handle is never dropped, and the thread goes on when nobody uses the
+/// connection any more. So a dispatcher holds what belongs to the connection, such as the requests
+/// that wait, or a [`Weak`](std::sync::Weak) to the owner of both; the `con` of each call is enough
+/// to answer on. Where it must store a connection it has to let go of it in [`reset`](Self::reset),
+/// and the owner has to [close](Connection::close) it: the thread then ends, and the memory is free
+/// once the stored handle is dropped.
 pub trait Dispatcher: Send + Sync {
     /// A message has come (`ms_dispatch`).
     fn dispatch(&self, con: &Connection, msg: Message);
 
     /// The session is open (`ms_handle_connect`).
     fn connected(&self, con: &Connection) {
+        let _ = con;
+    }
+
+    /// A peer has dialled, and the session is open (`ms_handle_accept`); also each time that it
+    /// comes back to a session that outlived its socket. The listener keeps the connection alive.
+    fn accepted(&self, con: &Connection) {
         let _ = con;
     }
 

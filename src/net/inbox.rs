@@ -15,6 +15,8 @@ pub enum Delivery {
     Message(Connection, Message),
     /// The session is open.
     Connected(Connection),
+    /// A peer has dialled, and the session is open.
+    Accepted(Connection),
     /// The connection has ended by itself.
     Reset(Connection, String),
     /// The peer has lost the session.
@@ -196,6 +198,10 @@ impl Dispatcher for Mailbox {
 
     fn connected(&self, con: &Connection) {
         self.deliver(con, Delivery::Connected(con.clone()));
+    }
+
+    fn accepted(&self, con: &Connection) {
+        self.deliver(con, Delivery::Accepted(con.clone()));
     }
 
     fn reset(&self, con: &Connection, error: &Error) {

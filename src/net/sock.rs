@@ -1,6 +1,6 @@
 //! The TCP socket: non-blocking from before connect, no delay, no SIGPIPE, close-on-exec.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -61,6 +61,84 @@ impl AsFd for Sock {
     }
 }
 
+/// A listening socket, non-blocking.
+#[derive(Debug)]
+pub(crate) struct ListenSock {
+    socket: Socket,
+    addr: SocketAddr,
+}
+
+impl ListenSock {
+    /// How many connections the kernel holds until they are accepted (`ms_tcp_listen_backlog`).
+    const BACKLOG: i32 = 512;
+
+    /// Binds and listens; port 0 is a free one.
+    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        if addr.is_ipv6() {
+            // So that the same port of IPv4 can be bound beside it.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(Self::BACKLOG)?;
+        let addr = socket.local_addr()?.as_socket().unwrap_or(addr);
+        Ok(Self { socket, addr })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The next socket, its own address and its peer's; `None` where none waits, and for one that
+    /// is gone already.
+    pub(crate) fn accept(&self) -> io::Result<Option<(Sock, SocketAddr, SocketAddr)>> {
+        let (socket, peer) = match self.socket.accept() {
+            Ok(accepted) => accepted,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        let set_up = || {
+            socket.set_nonblocking(true)?;
+            socket.set_tcp_nodelay(true)?;
+            Ok::<_, io::Error>(socket.local_addr()?.as_socket())
+        };
+        // A peer may have closed it before it was accepted: then it has no address.
+        let (Ok(Some(own)), Some(peer)) = (set_up(), peer.as_socket()) else { return Ok(None) };
+        Ok(Some((Sock(Arc::new(socket)), own, peer)))
+    }
+}
+
+impl AsFd for ListenSock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Waits for a connection at any of the sockets, the wake-up or the time-out (`None`: for ever).
+/// Says of each socket whether one waits.
+pub(crate) fn wait_any(
+    socks: &[ListenSock],
+    wake: &Wake,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<bool>> {
+    let mut fds: Vec<_> = socks.iter().map(|s| PollFd::new(s, PollFlags::IN)).collect();
+    fds.push(PollFd::new(wake, PollFlags::IN));
+    match poll(&mut fds, timeout.map(timespec).as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(fds[..socks.len()].iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+fn timespec(t: Duration) -> Timespec {
+    Timespec { tv_sec: t.as_secs().min(i32::MAX as u64) as i64, tv_nsec: t.subsec_nanos().into() }
+}
+
 /// Waits for the socket, the wake-up or the time-out (`None`: for ever).
 pub(crate) fn wait(
     sock: Option<(&Sock, bool, bool)>,
@@ -76,11 +154,7 @@ pub(crate) fn wait(
     let on_wake = || PollFd::new(wake, PollFlags::IN);
     let mut fds = [on_wake(), sock.map_or_else(on_wake, |(s, ..)| PollFd::new(s, interest))];
     let used = if sock.is_some() { 2 } else { 1 };
-    let timeout = timeout.map(|t| Timespec {
-        tv_sec: t.as_secs().min(i32::MAX as u64) as i64,
-        tv_nsec: t.subsec_nanos().into(),
-    });
-    match poll(&mut fds[..used], timeout.as_ref()) {
+    match poll(&mut fds[..used], timeout.map(timespec).as_ref()) {
         Ok(_) => {}
         Err(Errno::INTR) => return Ok(Ready::default()),
         Err(e) => return Err(e.into()),
@@ -117,7 +191,7 @@ impl Transport for Sock {
     fn send_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             match self.0.send_vectored_with_flags(bufs, NOSIGNAL) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 other => return other,
             }
         }

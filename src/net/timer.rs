@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,8 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// One thread for everything above the connections that has to happen later: hunting, renewal of
-/// tickets, resending. It starts with the first job and runs one at a time, with no lock held.
-#[derive(Clone, Debug, Default)]
+/// tickets, resending. It runs one job at a time, with no lock held; a job that panics ends alone.
+#[derive(Clone, Debug)]
 pub(crate) struct Timer(Arc<Inner>);
 
 #[derive(Default)]
@@ -34,31 +35,34 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Timer {
+    /// Starts the thread: an owner that has a timer can rely on it, whatever runs out later.
+    pub(crate) fn new() -> Result<Self> {
+        let timer = Self(Arc::default());
+        let inner = timer.0.clone();
+        let thread = std::thread::Builder::new()
+            .name("msgr-timer".into())
+            .spawn(move || inner.run())
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for timers: {e}")))?;
+        timer.0.lock().thread = Some(thread);
+        Ok(timer)
+    }
+
     /// The monotonic clock, for owners of timers.
     pub(crate) fn now() -> Instant {
         Instant::now()
     }
 
     /// Runs `job` on the timer's thread after `delay`, unless the timer is stopped before.
-    pub(crate) fn after(&self, delay: Duration, job: impl FnOnce() + Send + 'static) -> Result<()> {
-        let Some(at) = Instant::now().checked_add(delay) else { return Ok(()) };
+    pub(crate) fn after(&self, delay: Duration, job: impl FnOnce() + Send + 'static) {
+        let Some(at) = Instant::now().checked_add(delay) else { return };
         let mut state = self.0.lock();
         if state.stopped {
-            return Ok(());
+            return;
         }
         let id = state.next;
         state.next += 1;
         state.jobs.insert((at, id), Box::new(job));
-        if state.thread.is_none() {
-            let inner = self.0.clone();
-            let thread = std::thread::Builder::new()
-                .name("msgr-timer".into())
-                .spawn(move || inner.run())
-                .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for timers: {e}")))?;
-            state.thread = Some(thread);
-        }
         self.0.changed.notify_one();
-        Ok(())
     }
 
     /// Drops all jobs; the thread ends by itself.
@@ -98,8 +102,10 @@ impl Inner {
                 Some((&(at, _), _)) if at <= now => {
                     let job = state.jobs.pop_first();
                     drop(state);
-                    if let Some((_, job)) = job {
-                        job();
+                    if let Some((_, job)) = job
+                        && catch_unwind(AssertUnwindSafe(job)).is_err()
+                    {
+                        log::error!("a job of the timer panicked");
                     }
                     state = self.lock();
                     continue;
@@ -109,5 +115,34 @@ impl Inner {
             };
             state = deadline.wait(&self.changed, state).0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Waiter;
+
+    #[test]
+    fn a_job_that_panics_does_not_take_the_later_ones_with_it() {
+        let timer = Timer::new().unwrap();
+        let ran = Arc::new(Waiter::new());
+        timer.after(Duration::ZERO, || panic!("as it is meant to"));
+        let answer = ran.clone();
+        timer.after(Duration::ZERO, move || answer.fill(()));
+        let soon = Deadline::after(Duration::from_secs(30));
+        assert_eq!(ran.wait(soon).unwrap(), Some(()), "the second job runs");
+        timer.stop();
+    }
+
+    #[test]
+    fn what_was_not_due_when_it_was_stopped_is_dropped() {
+        let timer = Timer::new().unwrap();
+        let owned = Arc::new(());
+        let job = owned.clone();
+        timer.after(Duration::from_secs(3600), move || drop(job));
+        timer.stop();
+        timer.after(Duration::ZERO, || panic!("it is stopped"));
+        assert_eq!(Arc::strong_count(&owned), 1);
     }
 }

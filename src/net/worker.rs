@@ -1,8 +1,12 @@
 //! The worker: one thread owns one connection (`ceph_con_workfn`).
 
+use std::ffi::CString;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{AcqRel, Relaxed, Release},
+};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,40 +14,11 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
-use crate::msgr::v1::{Event, Rx, con_fault};
+use crate::msgr::v1::{Event, Rx, TakeOver, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault};
 use crate::types::{Features, Seq};
 
-pub(super) fn spawn(
-    shared: Arc<Shared>,
-    handle: Weak<Handle>,
-    rx: Rx,
-) -> io::Result<JoinHandle<()>> {
-    // Linux shows the first 15 characters: `msgr-client.4123` would lose its number otherwise.
-    let name = format!("msgr-{}", shared.peer.name);
-    std::thread::Builder::new().name(name).spawn(move || {
-        let mut worker = Worker {
-            shared,
-            handle,
-            rx,
-            sock: None,
-            deadline: None,
-            heard: Instant::now(),
-            asked: Instant::now(),
-            acked: Seq(0),
-            backoff: Backoff::default(),
-            delay: Duration::ZERO,
-        };
-        // A callback of the user's may panic; whoever waits must hear of the end all the same.
-        let end = catch_unwind(AssertUnwindSafe(|| worker.con_workfn()));
-        if end.is_err() {
-            log::error!("{}: a callback panicked", worker.shared.peer);
-        }
-        worker.end(end.unwrap_or(End::Panicked));
-    })
-}
-
-struct Worker {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     handle: Weak<Handle>,
     rx: Rx,
@@ -51,8 +26,16 @@ struct Worker {
     sock: Option<Sock>,
     /// When the step under way must be done.
     deadline: Option<Instant>,
+    /// Bytes may be there that poll(2) does not tell of: they were read ahead.
+    read_ahead: bool,
+    /// Whether the throttle has been asked to wake this thread.
+    room_asked: Arc<AtomicBool>,
+    /// When the peer must have logged in.
+    login: Option<Instant>,
     /// When the peer was last heard of.
     heard: Instant,
+    /// When something was last seen to have been sent, and how much by then.
+    sent: (Instant, u64),
     /// When it was last asked for a sign of life.
     asked: Instant,
     /// The last number that the peer acknowledged.
@@ -69,19 +52,71 @@ enum Step {
 }
 
 impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, handle: Weak<Handle>, rx: Rx) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            handle,
+            rx,
+            sock: None,
+            deadline: None,
+            read_ahead: false,
+            room_asked: Arc::default(),
+            login: None,
+            heard: now,
+            sent: (now, 0),
+            asked: now,
+            acked: Seq(0),
+            backoff: Backoff::default(),
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// Runs on a thread of its own.
+    pub(super) fn spawn(self) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name(self.thread_name()).spawn(move || self.work())
+    }
+
+    /// Runs on the thread that has accepted the socket.
+    pub(super) fn run(self) {
+        if let Ok(name) = CString::new(self.thread_name()) {
+            let _ = rustix::thread::set_name(&name);
+        }
+        self.work();
+    }
+
+    fn thread_name(&self) -> String {
+        // Linux shows the first 15 characters: `msgr-client.4123` would lose its number otherwise.
+        format!("msgr-{}", self.shared.peer.name)
+    }
+
+    fn work(mut self) {
+        // A callback of the user's may panic; whoever waits must hear of the end all the same.
+        let end = catch_unwind(AssertUnwindSafe(|| self.con_workfn()));
+        if end.is_err() {
+            log::error!("{}: a callback panicked", self.shared.peer);
+        }
+        self.end(end.unwrap_or(End::Panicked));
+    }
+
     fn con_workfn(&mut self) -> End {
         loop {
-            let state = {
-                let out = self.shared.lock();
+            let (state, accepted) = {
+                let mut out = self.shared.lock();
                 if out.end.is_some() {
                     return End::Closed;
                 }
-                out.tx.state()
+                out.awake = false;
+                (out.tx.state(), out.take_over.take())
             };
+            if let Some((sock, socket)) = accepted {
+                self.take_over(sock, socket);
+                continue;
+            }
             let step = match state {
                 ConState::Standby => self.standby(),
                 ConState::Preopen => self.open(),
-                _ => self.run(),
+                _ => self.round(),
             };
             match step {
                 Ok(Step::Go) => {}
@@ -95,10 +130,45 @@ impl Worker {
         }
     }
 
+    /// Goes on with a socket that the peer has dialled, in place of whatever was under way.
+    fn take_over(&mut self, sock: Sock, socket: TakeOver) {
+        let now = Instant::now();
+        let events = {
+            let mut out = self.shared.lock();
+            if let Some(old) = out.sock.replace(sock.clone()) {
+                old.shutdown();
+            }
+            out.fault = None;
+            let events = self.rx.take_over(&mut out.tx, socket);
+            out.step = self.rx.awaiting();
+            self.shared.notify(&out);
+            events
+        };
+        self.sock = Some(sock);
+        self.delay = Duration::ZERO;
+        (self.heard, self.asked, self.read_ahead) = (now, now, true);
+        self.deadline = Some(later(now, self.shared.messenger.timeouts.handshake));
+        if self.shared.is_login_due() {
+            self.login = self.deadline;
+        }
+        events.into_iter().flatten().for_each(|event| self.tell(event));
+    }
+
     /// Nothing to send, no socket: sleeps until that changes, or until it is time to ask for a sign
-    /// of life. A server never dials, and may have something for us that the last socket lost.
+    /// of life: a server never dials, and may have something for us that the last socket lost. A
+    /// server waits for its peer, and not for ever.
     fn standby(&mut self) -> Result<Step, Fault> {
-        if !self.sleep(self.shared.messenger.timeouts.keepalive)? {
+        if self.shared.peer.policy.server {
+            let idle = self.shared.messenger.timeouts.idle;
+            let left =
+                idle.map(|idle| later(self.heard, idle).saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                let never = Fault::TimedOut("peer that comes back");
+                self.shared.lock().end.get_or_insert(End::Broken(ConState::Standby, never));
+                return Ok(Step::Closing);
+            }
+            self.sleep(left)?;
+        } else if !self.sleep(self.shared.messenger.timeouts.keepalive)? {
             self.shared.lock().tx.keepalive();
         }
         Ok(Step::Go)
@@ -122,8 +192,9 @@ impl Worker {
                 break;
             }
             self.sleep(Some(left))?;
-            if self.shared.lock().end.is_some() {
-                return Ok(Step::Closing);
+            let out = self.shared.lock();
+            if out.end.is_some() || out.take_over.is_some() {
+                return Ok(Step::Go);
             }
         }
         let Some(addr) = self.shared.peer.addr.sockaddr else {
@@ -139,8 +210,9 @@ impl Worker {
             let ready = wait(Some((&sock, false, true)), &self.shared.wake, Some(left))?;
             if ready.woken {
                 self.shared.wake.clear();
-                if self.shared.lock().end.is_some() {
-                    return Ok(Step::Closing);
+                let out = self.shared.lock();
+                if out.end.is_some() || out.take_over.is_some() {
+                    return Ok(Step::Go);
                 }
             }
             if ready.write {
@@ -152,21 +224,27 @@ impl Worker {
         self.sock = Some(sock.clone());
         self.rx.prepare_read_banner();
         let mut out = self.shared.lock();
-        out.tx.prepare_write_banner(&self.shared.context());
-        out.sock = Some(sock);
+        if out.take_over.is_none() {
+            out.tx.prepare_write_banner(&self.shared.context());
+            out.sock = Some(sock);
+        }
         Ok(Step::Go)
     }
 
     /// One round of the open or negotiating connection: write, wait, read.
-    fn run(&mut self) -> Result<Step, Fault> {
+    fn round(&mut self) -> Result<Step, Fault> {
         let Some(mut sock) = self.sock.clone() else {
             return Err(Fault::Io(io::ErrorKind::NotConnected));
         };
         let ask = self.keepalive_due();
+        let no_room = self.ask_for_room();
         let (gated, more, answers) = {
             let mut out = self.shared.lock();
             if out.end.is_some() {
                 return Ok(Step::Closing);
+            }
+            if out.take_over.is_some() {
+                return Ok(Step::Go);
             }
             if let Some(fault) = out.fault.take() {
                 return Err(fault);
@@ -177,32 +255,70 @@ impl Worker {
             let more = !out.tx.try_write(&mut sock, &self.shared.context())?;
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
-            let answers = out.tx.features().has(Features::MSGR_KEEPALIVE2);
+            let answers =
+                out.tx.features().has(Features::MSGR_KEEPALIVE2) && out.tx.takes_keepalives();
+            out.awake = false;
             (Rx::is_gated(&out.tx), more, answers)
         };
-        let timeout = self.time_left(answers)?;
-        let ready = wait(Some((&sock, !gated, more)), &self.shared.wake, timeout)?;
-        if ready.woken {
-            self.shared.wake.clear();
+        if gated || !self.read_ahead {
+            let timeout = self.time_left(answers)?;
+            let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
+            if ready.woken {
+                self.shared.wake.clear();
+            }
+            if no_room {
+                // It is this side that makes the peer wait.
+                self.heard = Instant::now();
+                if ready.read {
+                    return Err(Fault::PeerClosed);
+                }
+                return Ok(Step::Go);
+            }
+            if !ready.read || gated {
+                return Ok(Step::Go);
+            }
         }
-        if ready.read && !gated {
-            self.rx.readable();
-            self.try_read(&mut sock)?;
-            // Not before: while callbacks run nobody listens, and that is not the peer's silence.
-            self.heard = Instant::now();
-        }
+        self.read_ahead = false;
+        self.rx.readable();
+        self.try_read(&mut sock)?;
+        // Not before: while callbacks run nobody listens, and that is not the peer's silence.
+        self.heard = Instant::now();
         Ok(Step::Go)
+    }
+
+    /// Whether there is no room for the next message; the throttle wakes this thread when there may
+    /// be.
+    fn ask_for_room(&mut self) -> bool {
+        let Some(throttle) = self.rx.throttled() else { return false };
+        if !self.room_asked.swap(true, AcqRel) {
+            let (asked, con) = (self.room_asked.clone(), Arc::downgrade(&self.shared));
+            throttle.wait(Box::new(move || {
+                asked.store(false, Release);
+                if let Some(con) = con.upgrade() {
+                    con.wake.wake();
+                }
+            }));
+            // Room that came just before is not announced.
+            self.read_ahead = true;
+            return false;
+        }
+        true
     }
 
     /// Reads until the socket has no more, or until something must be written first.
     fn try_read(&mut self, sock: &mut Sock) -> Result<(), Fault> {
+        // One look at the clocks: only a handshake asks for them, and that waits for each answer.
+        let shared = self.shared.clone();
+        let cx = shared.context();
         while let Some(incoming) = self.rx.read_partial(sock)? {
             let (event, gated) = {
                 let mut out = self.shared.lock();
-                if out.end.is_some() {
+                if out.end.is_some() || out.take_over.is_some() {
                     return Ok(());
                 }
-                let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                // What is sent meanwhile is written when all is read.
+                out.awake = true;
+                let event = self.rx.process(&mut out.tx, incoming, &cx)?;
                 let (_, acked) = out.tx.progress();
                 if std::mem::replace(&mut self.acked, acked) != acked {
                     // It took something, even if the next thing that it says is never heard.
@@ -230,7 +346,13 @@ impl Worker {
                 log::info!("{}: session open, features {features}", self.shared.peer);
                 self.callback(|con| con.shared().dispatcher.connected(con));
             }
-            Event::Accepted(_) => {}
+            Event::Accepted(features) => {
+                self.deadline = None;
+                self.backoff.reset();
+                self.shared.counters.opened.fetch_add(1, Relaxed);
+                log::info!("{}: session accepted, features {features}", self.shared.peer);
+                self.callback(|con| con.shared().dispatcher.accepted(con));
+            }
             Event::Message(msg) => {
                 self.backoff.reset();
                 self.shared.counters.received.fetch_add(1, Relaxed);
@@ -264,7 +386,7 @@ impl Worker {
 
     /// How long to wait for the peer: to the deadline of the handshake, or to the next look at
     /// the keepalive. The silence of a peer that does not answer keepalives means nothing.
-    fn time_left(&self, answers: bool) -> Result<Option<Duration>, Fault> {
+    fn time_left(&mut self, answers: bool) -> Result<Option<Duration>, Fault> {
         let now = Instant::now();
         if let Some(deadline) = self.deadline {
             return match deadline.saturating_duration_since(now) {
@@ -273,17 +395,43 @@ impl Worker {
             };
         }
         let timeouts = &self.shared.messenger.timeouts;
-        let Some(interval) = timeouts.keepalive else { return Ok(None) };
-        let mut next = later(self.heard.max(self.asked), interval);
-        if answers {
-            let end = later(self.heard, timeouts.keepalive_timeout.max(interval.saturating_mul(2)));
-            if now >= end {
-                return Err(Fault::TimedOut("answer to keepalives"));
+        let mut next = None;
+        let mut look = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
+        if let Some(login) = self.login.take_if(|_| !self.shared.is_login_due()).or(self.login) {
+            if self.shared.is_login_due() && now >= login {
+                return Err(Fault::TimedOut("login"));
             }
-            next = next.min(end);
+            look(login);
         }
-        let left = next.saturating_duration_since(now);
-        Ok(Some(left.max(Duration::from_millis(1))))
+        if let Some(interval) = timeouts.keepalive {
+            look(later(self.heard.max(self.asked), interval));
+            if answers {
+                let silence = timeouts.keepalive_timeout.max(interval.saturating_mul(2));
+                let end = later(self.heard, silence);
+                if now >= end {
+                    return Err(Fault::TimedOut("answer to keepalives"));
+                }
+                look(end);
+            }
+        }
+        if let Some(idle) = timeouts.idle {
+            let end = later(self.heard.max(self.last_sent(now)), idle);
+            if now >= end {
+                return Err(Fault::TimedOut("traffic"));
+            }
+            look(end);
+        }
+        let left = next.map(|next| next.saturating_duration_since(now));
+        Ok(left.map(|left| left.max(Duration::from_millis(1))))
+    }
+
+    /// When something was last given to the connection to be sent, as far as has been seen.
+    fn last_sent(&mut self, now: Instant) -> Instant {
+        let sent = self.shared.counters.sent.load(Relaxed);
+        if self.sent.1 != sent {
+            self.sent = (now, sent);
+        }
+        self.sent.0
     }
 
     /// After a fault: what follows from it, told to the owner. The connection has ended if
@@ -291,6 +439,8 @@ impl Worker {
     fn fault(&mut self, fault: Fault) -> Option<End> {
         self.shared.counters.faults.fetch_add(1, Relaxed);
         self.deadline = None;
+        self.login = None;
+        self.read_ahead = false;
         self.sock = None;
         let (state, consequence) = {
             let mut out = self.shared.lock();
@@ -310,6 +460,7 @@ impl Worker {
         self.delay = match consequence {
             Consequence::Redial => self.backoff.broken(),
             Consequence::Backoff => self.backoff.failed(),
+            Consequence::Wait => self.backoff.longest(),
             _ => Duration::ZERO,
         };
         if fault == Fault::Io(io::ErrorKind::ConnectionRefused) {
@@ -336,12 +487,20 @@ impl Worker {
         };
         self.sock = None;
         self.shared.messenger.forget(self.shared.id);
+        // What it was to take over is closed.
+        let rest = self.shared.lock().take_over.take();
+        if let Some((sock, _)) = rest {
+            sock.shutdown();
+        }
         if let End::Broken(..) = end {
             let error = end.error(&self.shared.peer);
             let told = AssertUnwindSafe(|| {
                 self.callback(|con| con.shared().dispatcher.reset(con, &error));
             });
             let _ = catch_unwind(told);
+        }
+        if let Some(listener) = self.shared.listener.as_ref().and_then(Weak::upgrade) {
+            listener.forget(self.shared.id);
         }
         let mut out = self.shared.lock();
         out.gone = true;
@@ -350,7 +509,7 @@ impl Worker {
 }
 
 /// That much after; a century after where the clock does not reach so far.
-fn later(at: Instant, d: Duration) -> Instant {
+pub(super) fn later(at: Instant, d: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     at.checked_add(d).unwrap_or_else(|| at + CENTURY)
 }

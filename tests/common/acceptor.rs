@@ -245,9 +245,14 @@ pub(crate) fn message(
     data: &[u8],
     features: u64,
 ) -> Vec<u8> {
+    answer(seq, 0, msg_type, front, data, features)
+}
+
+/// The same with the tid of what it answers.
+fn answer(seq: u64, tid: u64, msg_type: u16, front: &[u8], data: &[u8], features: u64) -> Vec<u8> {
     let mut h = Vec::new();
     h.extend(seq.to_le_bytes());
-    h.extend(0u64.to_le_bytes()); // tid
+    h.extend(tid.to_le_bytes());
     h.extend(msg_type.to_le_bytes());
     h.extend(127u16.to_le_bytes()); // priority
     h.extend(1u16.to_le_bytes()); // version
@@ -424,6 +429,13 @@ impl Wire {
     #[track_caller]
     pub(crate) fn send_msg(&mut self, seq: u64, msg_type: u16, front: &[u8], data: &[u8]) {
         let bytes = message(seq, msg_type, front, data, self.features);
+        self.send(&bytes);
+    }
+
+    /// The same, as the answer to the message with that tid.
+    #[track_caller]
+    pub(crate) fn send_answer(&mut self, seq: u64, tid: u64, msg_type: u16, front: &[u8]) {
+        let bytes = answer(seq, tid, msg_type, front, b"", self.features);
         self.send(&bytes);
     }
 

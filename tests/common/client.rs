@@ -38,6 +38,7 @@ pub(crate) fn patient() -> Timeouts {
         handshake: PATIENCE,
         keepalive: None,
         keepalive_timeout: PATIENCE,
+        idle: None,
         send: PATIENCE,
     }
 }
@@ -89,6 +90,7 @@ impl AuthProvider for AuthNone {
 #[derive(Debug)]
 pub(crate) enum Heard {
     Connected,
+    Accepted,
     Message(Message),
     Reset(ErrorKind, String),
     RemoteReset,
@@ -136,6 +138,12 @@ impl Heards {
         }
     }
 
+    #[track_caller]
+    pub(crate) fn accepted(&self) {
+        let heard = self.next();
+        assert!(matches!(heard, Heard::Accepted), "{heard:?}");
+    }
+
     /// All that was heard and is not taken yet.
     pub(crate) fn rest(&self) -> Vec<Heard> {
         self.0.try_iter().collect()
@@ -149,6 +157,10 @@ impl Dispatcher for Recorder {
 
     fn connected(&self, _: &Connection) {
         let _ = self.0.send(Heard::Connected);
+    }
+
+    fn accepted(&self, _: &Connection) {
+        let _ = self.0.send(Heard::Accepted);
     }
 
     fn reset(&self, _: &Connection, error: &Error) {

@@ -8,6 +8,7 @@ pub(crate) mod acceptor;
 pub(crate) mod client;
 pub(crate) mod live;
 pub(crate) mod logs;
+pub(crate) mod monitor;
 pub(crate) mod vstart;
 
 use std::fs::OpenOptions;

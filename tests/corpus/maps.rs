@@ -56,6 +56,8 @@ fn mgr_map() {
             .map(|s| json!({"gid": s["gid"], "name": s["name"]}))
             .collect();
         assert_eq!(want, standbys, "{name}");
+        let again = MgrMap::from_bytes(&map.to_bytes(Features::SUPPORTED)).unwrap();
+        assert_eq!(again, map, "{name}");
         // Nautilus' dump has no features; a manager since octopus has sent some.
         if map.active_gid.0 != 0 && sample.bytes[0] >= 9 {
             assert!(map.active_mgr_features.has(Features::SERVER_OCTOPUS), "{name}");

@@ -198,6 +198,7 @@ fn a_time_out_may_be_for_ever() {
         handshake: ever,
         keepalive: Some(ever),
         keepalive_timeout: ever,
+        idle: None,
         send: ever,
     });
     let (con, heards) = dial(&messenger, &acceptor, Policy::LOSSY_CLIENT);

@@ -3,9 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accept;
 mod callbacks;
 mod close;
 mod failures;
+mod hunts;
 mod inbox;
 mod keepalive;
 mod login;

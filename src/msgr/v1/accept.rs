@@ -25,14 +25,14 @@ use crate::types::{
 #[derive(Debug)]
 pub struct Accept {
     in_buf: InBuf,
-    out_kvec: OutKvec,
+    pub(super) out_kvec: OutKvec,
     read: ReadState,
     /// Where the dialler has reached us.
     own_addr: EntityAddr,
     /// Whence it comes.
     socket_addr: SocketAddr,
-    peer_addr: EntityAddr,
-    authorizer: AuthorizerState,
+    pub(super) peer_addr: EntityAddr,
+    pub(super) authorizer: AuthorizerState,
     rounds: u32,
     fault: Option<Fault>,
 }
@@ -64,9 +64,9 @@ pub struct ConnectMsg {
 /// A dialler that has shown who it is, and whose session is to be found.
 #[derive(Debug)]
 pub struct Offer {
-    connect: Connect,
+    pub(super) connect: Connect,
     peer: Peer,
-    accepted: Option<Box<AcceptedAuthorizer>>,
+    pub(super) accepted: Option<Box<AcceptedAuthorizer>>,
     features: Features,
     signer: Option<Signer>,
 }
@@ -242,7 +242,7 @@ impl Accept {
             return Err(Fault::TooManyRounds(limits::MAX_CONNECT_ROUNDS));
         }
         if connect.protocol_version != protocol_version(local, peer_type) {
-            self.reply(tag::BADPROTOVER, &connect, &[], cx);
+            self.refuse_version(&connect, cx);
             return Ok(None);
         }
         let protocol = connect.authorizer_protocol;
@@ -262,15 +262,20 @@ impl Accept {
             AuthorizerVerdict::Accepted(accepted) => Some(accepted),
             AuthorizerVerdict::NotAsked => None,
             AuthorizerVerdict::Challenge(challenge) => {
-                self.reply(tag::CHALLENGE_AUTHORIZER, &connect, &challenge, cx);
+                self.challenge_authorizer(&challenge, &connect, cx);
                 return Ok(None);
             }
             AuthorizerVerdict::Refused(why) => {
                 log::info!("{} {}: authorizer refused: {why}", peer_type, self.peer_addr);
-                self.reply(tag::BADAUTHORIZER, &connect, &[], cx);
+                self.refuse_authorizer(&connect, cx);
                 return Ok(None);
             }
         };
+        if accepted.as_ref().is_some_and(|a| a.peer.name.entity_type != peer_type) {
+            log::info!("{} {}: its ticket is another kind's", peer_type, self.peer_addr);
+            self.refuse_authorizer(&connect, cx);
+            return Ok(None);
+        }
         let features = connect.features & cx.local.options.supported;
         let key = accepted.as_ref().and_then(|a| a.session_key.as_ref());
         let signer = match key.filter(|_| cx.local.options.sign_messages) {
@@ -284,12 +289,6 @@ impl Accept {
             },
             None => None,
         };
-        let claims = accepted.as_ref().is_none_or(|a| a.peer.name.entity_type == peer_type);
-        if !claims {
-            log::info!("{} {}: its ticket is another kind's", peer_type, self.peer_addr);
-            self.reply(tag::BADAUTHORIZER, &connect, &[], cx);
-            return Ok(None);
-        }
         let num = accepted.as_ref().map_or(EntityName::NEW, |a| a.peer.entity_num());
         let peer = Peer {
             name: EntityName::new(peer_type, num),
@@ -297,70 +296,6 @@ impl Accept {
             policy: cx.policies.get(peer_type),
         };
         Ok(Some(Offer { connect, peer, accepted, features, signer }))
-    }
-
-    fn refuse_features(&mut self, required: Features, connect: &Connect, cx: &AcceptContext<'_>) {
-        let features = (connect.features & cx.local.options.supported) | required;
-        self.reply_with(tag::FEATURES, connect, features, &[], cx);
-    }
-
-    fn reply(&mut self, tag: u8, connect: &Connect, bytes: &[u8], cx: &AcceptContext<'_>) {
-        let features = (connect.features & cx.local.options.supported) | cx.local.options.required;
-        self.reply_with(tag, connect, features, bytes, cx);
-    }
-
-    fn reply_with(
-        &mut self,
-        tag: u8,
-        connect: &Connect,
-        features: Features,
-        bytes: &[u8],
-        cx: &AcceptContext<'_>,
-    ) {
-        let serving = cx.local.name().entity_type;
-        let reply = ConnectReply {
-            tag,
-            features,
-            global_seq: GlobalSeq(0),
-            connect_seq: ConnectSeq(0),
-            protocol_version: protocol_version(serving, connect.host_type),
-            authorizer_len: bytes.len() as u32,
-            flags: 0,
-        };
-        self.prepare_write_reply(&reply, bytes);
-    }
-
-    fn prepare_write_reply(&mut self, reply: &ConnectReply, bytes: &[u8]) {
-        log::trace!("{}: > {reply:?}", self.peer_addr);
-        self.out_kvec.add(&reply.encode());
-        self.out_kvec.add(bytes);
-    }
-
-    /// Answers an offer that opens nothing: the dialler may try again on this socket. The proof
-    /// that its authorizer was read goes with every answer.
-    pub fn retry(&mut self, offer: &Offer, retry: Retry, cx: &AcceptContext<'_>) {
-        let mut reply = ConnectReply {
-            tag: tag::RESETSESSION,
-            features: offer.features | cx.local.options.required,
-            global_seq: GlobalSeq(0),
-            connect_seq: ConnectSeq(0),
-            protocol_version: offer.connect.protocol_version,
-            authorizer_len: 0,
-            flags: 0,
-        };
-        match retry {
-            Retry::Global(seq) => (reply.tag, reply.global_seq) = (tag::RETRY_GLOBAL, seq),
-            Retry::Session(seq) => (reply.tag, reply.connect_seq) = (tag::RETRY_SESSION, seq),
-            Retry::ResetSession => {}
-            Retry::Wait => reply.tag = tag::WAIT,
-            Retry::BadAuthorizer => reply.tag = tag::BADAUTHORIZER,
-        }
-        let proof = match (&offer.accepted, retry) {
-            (_, Retry::BadAuthorizer) | (None, _) => &[][..],
-            (Some(accepted), _) => &accepted.reply[..],
-        };
-        reply.authorizer_len = proof.len() as u32;
-        self.prepare_write_reply(&reply, proof);
     }
 
     /// What a session needs to take this socket as its own.
@@ -389,19 +324,4 @@ impl Accept {
             reset,
         }
     }
-}
-
-/// An answer after which the dialler tries again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// With a higher global_seq than this.
-    Global(GlobalSeq),
-    /// With this connect_seq.
-    Session(ConnectSeq),
-    /// As one that has no session.
-    ResetSession,
-    /// Not at all for now: it will be dialled.
-    Wait,
-    /// As somebody else: the session is not its own.
-    BadAuthorizer,
 }

@@ -61,7 +61,7 @@ pub(super) fn decide(
     own: EntityAddr,
 ) -> Decision {
     let cseq = connect.connect_seq;
-    if policy.server && policy.lossy && !policy.register_lossy_clients {
+    if policy.is_stateless() {
         return Decision::Open;
     }
     // Of a session that is closed nothing is left: here Ceph opens even what has been open before,
@@ -88,7 +88,7 @@ pub(super) fn decide(
         Ordering::Less => Decision::RetrySession(next),
         Ordering::Equal if connected && policy.resetcheck && cseq.0 == 0 => Decision::Replace,
         Ordering::Equal if connected => Decision::RetrySession(next),
-        Ordering::Equal if ex.server || wins(peer, own) => Decision::Replace,
+        Ordering::Equal if !is_dialling(ex) || wins(peer, own) => Decision::Replace,
         Ordering::Equal => Decision::Wait,
         Ordering::Greater if policy.resetcheck && ex.connect_seq.0 == 0 => Decision::ResetSession,
         Ordering::Greater => Decision::Replace,
@@ -98,6 +98,11 @@ pub(super) fn decide(
 /// A session that this side has opened, without a word from the peer that it has heard of that.
 fn accepted_unheard(ex: &Existing) -> bool {
     !ex.once_ready && ex.connect_seq.0 > 0
+}
+
+/// Whether this side has an attempt of its own that the peer could wait for, now or after a backoff.
+fn is_dialling(ex: &Existing) -> bool {
+    !ex.server && ex.state != ConState::AcceptingWaitSeq
 }
 
 /// Whether of two attempts that cross the one of `peer` is kept: that of the lower address, by the

@@ -18,6 +18,7 @@ mod connect;
 mod existing;
 mod fault;
 mod read;
+mod reply;
 mod sign;
 mod take_over;
 mod wire;
@@ -35,12 +36,13 @@ use super::{ConState, Local, Message, OutKvec, Policies, Policy, Throttle};
 use crate::auth::{AuthProvider, AuthServer, Authorizer};
 use crate::types::{EntityAddr, EntityName, EntityType, Features, Seq, UTime};
 
-pub use accept::{Accept, ConnectMsg, Offer, Request, Retry};
+pub use accept::{Accept, ConnectMsg, Offer, Request};
 pub use banner::Hello;
 pub use existing::{Decision, Existing};
 pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
+pub use reply::Retry;
 use sign::Signer;
 pub use take_over::TakeOver;
 pub use wire::ConnectReply;
@@ -227,6 +229,11 @@ impl Tx {
     /// Whether the transport is to be polled for writing.
     pub fn wants_write(&self) -> bool {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
+    }
+
+    /// Whether the peer can be asked for signs of life.
+    pub fn takes_keepalives(&self) -> bool {
+        !self.quiet
     }
 
     /// The number of the last message given to the wire, and the last that the peer acknowledged.

@@ -329,10 +329,8 @@ impl Rx {
         if Self::is_gated(tx) {
             return Err(Fault::ReplyBeforeRequest);
         }
-        if tx.state == ConState::Open {
-            // READY has reached the peer that it was said to.
-            tx.session.once_ready = true;
-        }
+        // Of READY the peer shows only so that it has reached it.
+        tx.session.once_ready |= tx.state == ConState::Open;
         match incoming {
             Incoming::Hello(hello) => {
                 self.process_banner(&hello, cx)?;
@@ -343,7 +341,7 @@ impl Rx {
             }
             Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
             Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
-            Incoming::PeerSeq(seq) => Ok(Some(self.process_peer_seq(tx, seq))),
+            Incoming::PeerSeq(seq) => self.process_peer_seq(tx, seq).map(Some),
             Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);

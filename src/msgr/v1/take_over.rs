@@ -4,8 +4,8 @@ use super::read::ReadState;
 use super::sign::Signer;
 use super::wire::{ConnectReply, tag};
 use super::{ConState, Event, Peer, Rx, Tx, connection};
-use crate::msgr::Local;
 use crate::msgr::in_buf::InBuf;
+use crate::msgr::{Fault, Local};
 use crate::types::{Features, GlobalSeq, Seq};
 
 /// An accepted socket whose session is found: the bytes that were read ahead, the reply that opens
@@ -91,11 +91,11 @@ impl Rx {
     }
 
     /// The dialler's in_seq: what it has already is not sent again, and the session is open.
-    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Event {
+    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Result<Event, Fault> {
         log::trace!("{}: < seq {seq}", tx.peer);
-        tx.session.discard_requeued(seq);
+        tx.session.discard_requeued(seq)?;
         tx.session.once_ready = true;
-        self.accepted(tx)
+        Ok(self.accepted(tx))
     }
 
     fn accepted(&mut self, tx: &mut Tx) -> Event {

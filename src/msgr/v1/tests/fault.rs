@@ -38,6 +38,7 @@ macro_rules! faults {
 
 faults! {
     Fault::Io(_), Fault::Io(ErrorKind::ConnectionReset) => Again;
+    Fault::Os(_), Fault::Os(24) => Again;
     Fault::PeerClosed, Fault::PeerClosed => Again;
     Fault::CloseTag, Fault::CloseTag => Final;
     Fault::TimedOut(_), Fault::TimedOut("banner") => Again;
@@ -60,6 +61,7 @@ faults! {
     Fault::WaitAsClient, Fault::WaitAsClient => Again;
     Fault::Wait, Fault::Wait => Later;
     Fault::BadGlobalSeq(_), Fault::BadGlobalSeq(u32::MAX) => Again;
+    Fault::BadSeq(_), Fault::BadSeq(u64::MAX) => Again;
     Fault::BadConnectSeq { .. }, Fault::BadConnectSeq { want: 1, got: 2 } => Again;
     Fault::TooManyRounds(_), Fault::TooManyRounds(32) => Again;
     Fault::BadTag(_), Fault::BadTag(99) => Again;

@@ -1,0 +1,203 @@
+//! The thread of an accepted socket, until its session is found: then it is that session's worker,
+//! or hands the socket to the worker that the session has already.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+use super::Wake;
+use super::connection::{Connection, End, Owner, Shared as ConShared, ThreadSlot};
+use super::listener::Shared;
+use super::messenger::wall;
+use super::sock::{Sock, wait};
+use super::worker::{Worker, later};
+use crate::msgr::v1::{Accept, AcceptContext, Decision, Existing, Offer, Retry};
+use crate::msgr::{ConState, Fault, Policies};
+use crate::types::EntityAddr;
+
+pub(super) struct Accepting<'a> {
+    listener: &'a Arc<Shared>,
+    sock: Sock,
+    peer: SocketAddr,
+    policies: Policies,
+    introduced: Arc<AtomicBool>,
+    thread: ThreadSlot,
+    deadline: Instant,
+}
+
+/// What follows from an offer.
+enum Settled {
+    /// A reply is in the out buffer; the handshake goes on.
+    Retry(Box<Accept>),
+    /// A session with a worker of its own has the socket.
+    HandedOver,
+    /// The session is new.
+    New(Box<Worker>),
+    /// There is no room for it.
+    Refused,
+}
+
+impl<'a> Accepting<'a> {
+    pub(super) fn new(
+        listener: &'a Arc<Shared>,
+        peer: SocketAddr,
+        sock: Sock,
+        introduced: Arc<AtomicBool>,
+        thread: ThreadSlot,
+    ) -> Self {
+        let timeouts = &listener.messenger.timeouts;
+        Self {
+            sock,
+            peer,
+            policies: listener.messenger.policies(),
+            introduced,
+            thread,
+            deadline: later(Instant::now(), timeouts.handshake),
+            listener,
+        }
+    }
+
+    /// The worker of a new session, or nothing where the socket is gone or somebody else's.
+    pub(super) fn run(&self, own: EntityAddr) -> Option<Box<Worker>> {
+        self.handshake(Accept::new(own, self.peer)).unwrap_or_else(|fault| {
+            log::debug!("{}: {fault}", self.peer);
+            self.sock.shutdown();
+            None
+        })
+    }
+
+    fn handshake(&self, mut accept: Accept) -> Result<Option<Box<Worker>>, Fault> {
+        // Nobody wakes it: closing the socket does.
+        let wake = Wake::new()?;
+        let mut sock = self.sock.clone();
+        loop {
+            let more = !accept.try_write(&mut sock)?;
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Fault::TimedOut(accept.awaiting()));
+            }
+            let ready = wait(Some((&sock, !more, more)), &wake, Some(left))?;
+            if !ready.read {
+                continue;
+            }
+            accept.readable();
+            while let Some(request) = accept.read_partial(&mut sock)? {
+                let offer = accept.process(request, &self.context())?;
+                self.introduced.store(accept.is_introduced(), Relaxed);
+                if let Some(offer) = offer {
+                    match self.settle(accept, offer)? {
+                        Settled::Retry(again) => accept = *again,
+                        Settled::HandedOver | Settled::Refused => return Ok(None),
+                        Settled::New(worker) => return Ok(Some(worker)),
+                    }
+                }
+                if !accept.try_write(&mut sock)? {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn context(&self) -> AcceptContext<'_> {
+        AcceptContext {
+            wall: wall(),
+            local: &self.listener.messenger.local,
+            auth: self.listener.acceptor.auth_server.as_ref(),
+            policies: &self.policies,
+        }
+    }
+
+    /// Finds the session. The look at it, the decision and what reserves it are one step, under the
+    /// lock of the registry: two sockets of one peer must not both be its first.
+    fn settle(&self, mut accept: Accept, offer: Offer) -> Result<Settled, Fault> {
+        let messenger = &self.listener.messenger;
+        let own = accept.own_addr();
+        let mut registry = messenger.registry();
+        let existing = registry.existing(offer.peer().addr);
+        let mut out = existing.as_ref().map(|ex| ex.lock());
+        let seen = existing.as_ref().zip(out.as_ref()).map(|(ex, out)| Existing {
+            state: if out.end.is_some() { ConState::Closed } else { out.tx.state() },
+            replacing: out.take_over.is_some(),
+            stranger: ex.is_stranger(offer.peer(), offer.authorizer().map(|a| &a.peer)),
+            ..out.tx.existing()
+        });
+        let decision = offer.decide(seen.as_ref(), own);
+        log::debug!("{}: {decision:?}, there is {seen:?}", offer.peer());
+        let retry = match decision {
+            Decision::Replace | Decision::ReplaceReset => {
+                let reset = decision == Decision::ReplaceReset;
+                if let (Some(ex), Some(out)) = (&existing, &mut out) {
+                    let socket = accept.take_over(offer, reset, &self.context());
+                    out.take_over = Some((self.sock.clone(), socket));
+                    ex.wake.wake();
+                }
+                return Ok(Settled::HandedOver);
+            }
+            Decision::Open | Decision::ReplaceLossy => {
+                if let (Some(ex), Some(out), Decision::ReplaceLossy) =
+                    (&existing, &mut out, decision)
+                {
+                    end_replaced(ex, out);
+                }
+                drop(out);
+                let registered = !offer.peer().policy.is_stateless();
+                let (con, worker) = self.open(accept, offer)?;
+                if !self.listener.keep(&con) {
+                    log::info!("{}: refused, the listener is full or closing", con.peer());
+                    return Ok(Settled::Refused);
+                }
+                registry.insert(&con);
+                if registered {
+                    registry.register(&con);
+                }
+                drop(registry);
+                return Ok(Settled::New(Box::new(worker)));
+            }
+            Decision::Wait => {
+                if let (Some(ex), Some(out)) = (&existing, &mut out) {
+                    out.tx.keepalive();
+                    ex.wake.wake();
+                }
+                Retry::Wait
+            }
+            Decision::RetryGlobal(seq) => Retry::Global(seq),
+            Decision::RetrySession(seq) => Retry::Session(seq),
+            Decision::ResetSession => Retry::ResetSession,
+            Decision::BadAuthorizer => Retry::BadAuthorizer,
+        };
+        accept.retry(&offer, retry, &self.context());
+        Ok(Settled::Retry(Box::new(accept)))
+    }
+
+    fn open(&self, accept: Accept, offer: Offer) -> Result<(Connection, Worker), Fault> {
+        let messenger = &self.listener.messenger;
+        let acceptor = &self.listener.acceptor;
+        let auth_peer = offer.authorizer().map(|a| a.peer.clone());
+        let login_due = auth_peer.is_none() && acceptor.auth_server.awaits_login();
+        let owner = Owner {
+            auth: acceptor.auth.clone(),
+            dispatcher: acceptor.dispatcher.clone(),
+            listener: Some(Arc::downgrade(self.listener)),
+            login_due,
+            auth_peer,
+            thread: self.thread.clone(),
+        };
+        let socket = accept.take_over(offer, false, &self.context());
+        let (rx, tx) = socket.connection(&messenger.local);
+        let peer = *socket.peer();
+        let (con, worker) =
+            Connection::new(messenger.new_id(), messenger.clone(), peer, owner, rx, tx)
+                .map_err(|_| Fault::Io(std::io::ErrorKind::Other))?;
+        con.shared().lock().take_over = Some((self.sock.clone(), socket));
+        Ok((con, worker))
+    }
+}
+
+/// The lossy session of a peer that has opened a newer one.
+fn end_replaced(ex: &ConShared, out: &mut super::connection::Out) {
+    let state = out.tx.state();
+    out.end.get_or_insert(End::Broken(state, Fault::Replaced));
+    ex.notify(out);
+    ex.wake.wake();
+}
