@@ -107,6 +107,16 @@ impl Session {
             self.queued_bytes -= q.msg.len();
             self.out_sent.pop_front();
         }
+        // Where no SEQ came, what waits to be sent again may have arrived the first time: the peer
+        // would skip it, and not acknowledge it once more.
+        while self.out_sent.is_empty()
+            && let Some(q) = self.out_queue.front()
+            && q.msg.header.seq != Seq(0)
+            && seq.ahead_of(q.msg.header.seq) >= 0
+        {
+            self.queued_bytes -= q.msg.len();
+            self.out_queue.pop_front();
+        }
         self.acked(seq);
     }
 
@@ -259,6 +269,19 @@ mod tests {
         assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
         s.discard_sent(Seq(1));
         assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
+    }
+
+    #[test]
+    fn an_ack_frees_what_waits_to_be_sent_again() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        s.pop();
+        s.pop();
+        s.requeue();
+        s.discard_sent(Seq(1));
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![2, 0], 20));
+        s.discard_sent(Seq(9));
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![0], 10));
     }
 
     #[test]
