@@ -14,6 +14,8 @@ pub const AUTHORIZER_MAX_LEN: u32 = 4096;
 pub const MAX_AUTH_REQUEST_LEN: usize = 16 << 10;
 /// Longest message, its segments together, of a peer that has yet to log in: it may be anyone.
 pub const MAX_UNAUTHENTICATED_LEN: usize = 64 << 10;
+/// Messages of such a peer that are held at a time, in no more bytes than one may have.
+pub const MAX_UNAUTHENTICATED_MESSAGES: usize = 16;
 /// Connect replies in one handshake before the peer is taken to be mad. A takeover by a
 /// 16.2.15 peer takes seven.
 pub const MAX_CONNECT_ROUNDS: u32 = 32;
@@ -21,17 +23,24 @@ pub const MAX_CONNECT_ROUNDS: u32 = 32;
 /// must not use it up for all other peers.
 pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
 /// Sockets of one listener on which no session is open yet, each with a thread and
-/// [`HALF_OPEN_BYTES`]; one more takes the place of the oldest that has not said who it is.
+/// [`HALF_OPEN_BYTES`]; one more takes the place of an older one.
 pub const MAX_HALF_OPEN: usize = 256;
-/// What such a socket costs: 16 KiB read ahead, and what its thread touches of its stack.
-pub const HALF_OPEN_BYTES: usize = 96 << 10;
-/// Connections that one listener keeps, each with a thread; what comes beyond is closed.
+/// Threads beyond [`MAX_HALF_OPEN`], and beyond [`MAX_ACCEPTED`], whose sockets have been closed in
+/// favour of others: so many more may come in before they have noticed.
+pub const MAX_EVICTED: usize = 64;
+/// What such a socket, or a session with nothing in it, costs at most: 16 KiB read ahead, and what its
+/// thread touches of its stack and of the heap. `tests/net_hostile.rs` finds 44 KiB.
+pub const HALF_OPEN_BYTES: usize = 64 << 10;
+/// Sessions that one listener keeps, each with a thread; what comes beyond is closed, unless it can
+/// take the place of a peer that has yet to log in.
 pub const MAX_ACCEPTED: usize = 4096;
 /// Bytes of received messages that a messenger holds for all accepted peers that have no throttle
 /// of their own: Ceph's `ms_dispatch_throttle_bytes`.
 pub const DISPATCH_THROTTLE_BYTES: usize = 100 << 20;
 /// The same in messages, for a small one costs more than its bytes.
 pub const DISPATCH_THROTTLE_MESSAGES: usize = 64 << 10;
+/// Highest number of a message that a peer may claim to have: whatever follows it needs one too.
+pub const MAX_SEQ: u64 = u64::MAX / 2;
 /// Longest key: type 1 uses 16 bytes, type 2 takes 32 or more.
 pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.

@@ -13,6 +13,7 @@ use ceph_msgr::net::{Deadline, Inbox, Timeouts};
 use common::acceptor::*;
 use common::client::*;
 use common::monitor::*;
+use common::{dialler, server};
 
 fn threads() -> BTreeMap<String, String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
@@ -42,6 +43,7 @@ fn a_thousand_connections_leave_nothing() {
     let (_taken, refused) = closed_port();
     let before = (threads(), descriptors());
     connections_of_all_kinds(refused);
+    listeners_of_all_kinds();
     clients_of_monitors();
     for round in 0..1000 {
         // A new port each time: a session that was cut may dial once more before it is closed.
@@ -91,6 +93,44 @@ fn a_thousand_connections_leave_nothing() {
     // Who drops a connection does not wait for its thread.
     until("all threads end", || threads().len() <= before.0.len());
     assert_eq!((threads(), descriptors()), before);
+}
+
+/// With sockets that are half open, with sessions, with callbacks that run, closed and dropped.
+fn listeners_of_all_kinds() {
+    for round in 0..100 {
+        let policy =
+            if round % 2 == 0 { Policy::STATELESS_SERVER } else { Policy::STATEFUL_SERVER };
+        let (messenger, listener, heards) = server::serve(policy, patient());
+        let mut wires: Vec<_> = (0..5).map(|_| dialler::dial(server::addr(&listener))).collect();
+        wires[1].send(b"ceph");
+        wires[2].introduce(server::LOCALHOST, 1);
+        for nonce in 3..5 {
+            let flags = policy.lossy.into();
+            let connect = Connect { flags, ..dialler::ask() };
+            wires[nonce as usize].open_session(nonce, &connect);
+            heards.accepted();
+        }
+        wires[3].send_msg(1, 42, b"", b"");
+        if round % 3 == 0 {
+            // That session stands by, or has ended.
+            wires.truncate(4);
+        }
+        let held = (round % 5 == 0).then(|| listener.connections());
+        match round % 4 {
+            0 => listener.close(soon()).unwrap(),
+            1 => drop(listener),
+            2 => {
+                drop(wires);
+                drop(messenger);
+                drop(listener);
+            }
+            _ => {
+                messenger.shutdown(soon()).unwrap();
+                drop(listener);
+            }
+        }
+        drop(held);
+    }
 }
 
 /// A client that is dropped takes its timer with it, whatever it does at the time: neither is shut

@@ -19,7 +19,7 @@ use ceph_msgr::types::Features;
 use common::acceptor::*;
 use common::client::*;
 use common::monitor::*;
-use common::skip;
+use common::{dialler, server, skip};
 
 const SCENARIO: &str = "NET_SYSCALLS_SCENARIO";
 const ROUNDS: usize = 200;
@@ -153,7 +153,7 @@ fn interrupted_calls_are_made_again() {
 #[test]
 fn a_fork_is_refused_and_leaves_the_session_alone() {
     // getpid(2) answers as it does to a fork, from some call on.
-    strace("handles_in_a_fork", &["-e", "inject=getpid:retval=1:when=30+"]);
+    strace("handles_in_a_fork", &["-e", "inject=getpid:retval=1:when=40+"]);
 }
 
 /// The same for a handle of a cluster: what it is asked in a fork is refused, and neither the end of
@@ -250,6 +250,12 @@ fn handles_in_a_fork() {
     }
     let messenger = messenger(patient());
     let inbox = Inbox::new(10).unwrap();
+    let acceptor = server::acceptor(inbox.dispatcher());
+    let listener = messenger.bind(&[server::LOCALHOST], acceptor).unwrap();
+    let at = server::addr(&listener);
+    let mut dialled = dialler::dial(at);
+    let to_client = Connect { protocol_version: 0, ..dialler::ask() };
+    dialled.open_session(1, &to_client);
     let (con, mut wire) = open(&messenger, &inbox);
     let msg = || Message::new(1, vec![]);
     let mut sent = 0;
@@ -274,6 +280,19 @@ fn handles_in_a_fork() {
     for error in calls {
         assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     }
+    let acceptor = server::acceptor(inbox.dispatcher());
+    let error = messenger.bind(&[server::LOCALHOST], acceptor).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+    let held = listener.connections();
+    for error in [held[0].send(msg()).unwrap_err(), held[0].close(soon()).unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+    }
+    drop(held);
+    assert_eq!(listener.close(soon()).unwrap_err().kind(), ErrorKind::Forked);
+    dialled.send_stamp(KEEPALIVE2, [4; 8]);
+    assert_eq!(dialled.frame(), Frame::Keepalive2Ack([4; 8]));
+    // It still listens.
+    dialler::dial(at).recv(281);
     // What cannot fail does not wait for a lock that the parent may have held.
     assert_eq!(
         (con.state(), con.features(), con.is_closed()),

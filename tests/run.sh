@@ -33,6 +33,10 @@ cargo_test() {
     timeout -k 10 600 cargo test --no-fail-fast "$@" 2>&1 | tee -a "$work/log"
 }
 
+fuzz_smoke() {
+    fuzz/smoke.sh "${FUZZ_SECONDS:-0}" 2>&1 | tee -a "$work/log"
+}
+
 # One room alone may name a socket, a thread or a clock, so that the rest can be simulated.
 only_net_has_sockets() {
     ! grep -rnE 'std::net::Tcp|Tcp(Stream|Listener)|std::thread|thread::(spawn|sleep|Builder)|(Instant|SystemTime)::now' \
@@ -47,7 +51,8 @@ for component in fmt clippy; do
 done
 
 check cargo fmt --check
-! command -v shellcheck >/dev/null || check shellcheck -x tests/*.sh .ci/run
+check cargo fmt --check --manifest-path fuzz/Cargo.toml
+! command -v shellcheck >/dev/null || check shellcheck -x tests/*.sh fuzz/*.sh .ci/run
 check only_net_has_sockets
 check cargo clippy --all-targets -- -D warnings
 check env RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
@@ -56,6 +61,8 @@ check cargo build --examples
 # libtest keeps back what a test prints that passes, even that something was skipped.
 check cargo_test --lib -- --show-output
 check cargo_test --doc
+# The saved inputs of the fuzzer; FUZZ_SECONDS has it run too.
+check fuzz_smoke
 # Each may run a cluster, which needs a core.
 check cargo_test --test '*' -- --show-output --test-threads 2
 

@@ -166,7 +166,8 @@ impl Keyring {
     }
 
     /// The text of the keyring, as `ceph-authtool` writes it; but `#`, `;` and backslashes in
-    /// caps are escaped, for with them as they are Ceph cannot read its own file.
+    /// caps are escaped, and blanks in a service are underscores, for with them as they are Ceph
+    /// cannot read its own file.
     pub fn to_text(&self) -> Zeroizing<String> {
         // Written twice, first for its length: growing would leave copies of the keys behind.
         let mut len = ByteCount(0);
@@ -188,6 +189,7 @@ impl Keyring {
                 EntryKey::Unsupported { text, .. } => writeln!(out, "\tkey = {}", text.as_str())?,
             }
             for (service, caps) in &entry.caps {
+                let service = service.replace(' ', "_");
                 writeln!(out, "\tcaps {service} = \"{}\"", Escaped(caps, "\\#;\""))?;
             }
         }

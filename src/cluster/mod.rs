@@ -24,7 +24,7 @@ use crate::messages::osd::{MCommand, MCommandReply};
 use crate::mon::{MapEvents, MgrMap, MonClient, MonMap};
 use crate::msgr::v1::Peer;
 use crate::msgr::{Message, Policy};
-use crate::net::{Deadline, Messenger};
+use crate::net::{Connection, Deadline, Dispatcher, Messenger};
 use crate::osd::OSDMap;
 use crate::types::{EntityAddrVec, EntityType, Epoch, Features, Fsid, GlobalId};
 
@@ -196,6 +196,20 @@ impl Cluster {
     /// Carries out a command of an OSD, as `ceph tell osd.N` does.
     pub fn osd_command(&self, osd: i32, cmd: &Command) -> Result<CommandOutput> {
         self.daemon_command(Target::Osd(osd), cmd, tell)
+    }
+
+    /// Opens a connection of the caller's own to a daemon, with this client's tickets: for messages
+    /// that this library does not know. It dials at once, and ends with its last handle or with
+    /// [`Cluster::close`].
+    pub fn open_connection(
+        &self,
+        peer: Peer,
+        dispatcher: Arc<dyn Dispatcher>,
+    ) -> Result<Connection> {
+        if let Some((kind, text)) = self.inner.lock().closed {
+            return Err(Error::new(kind, text));
+        }
+        self.inner.messenger.connect(peer, self.inner.auth.clone(), dispatcher)
     }
 
     /// For a Ctrl-C handler: ends the calls of all clones.

@@ -25,6 +25,11 @@ impl Writer {
         Self { buf: Vec::new(), features }
     }
 
+    /// The same with memory for that many bytes.
+    pub fn with_capacity(features: Features, capacity: usize) -> Self {
+        Self { buf: Vec::with_capacity(capacity), features }
+    }
+
     /// The features of the peer that will read.
     pub fn features(&self) -> Features {
         self.features

@@ -88,6 +88,9 @@ pub enum Fault {
     /// The peer claims to have seen a global_seq that leaves no room for another.
     #[error("the peer asks for a global_seq above {0}")]
     BadGlobalSeq(u32),
+    /// The peer claims to have a message whose number leaves no room for more.
+    #[error("the peer claims to have message {0}")]
+    BadSeq(u64),
     /// The session was opened with another connect_seq than it must have.
     #[error("the peer opened connect_seq {got}, {want} was expected")]
     BadConnectSeq {
@@ -127,6 +130,9 @@ pub enum Fault {
     /// A newer connection of the same peer has taken the place of a lossy one.
     #[error("the peer has opened a newer connection")]
     Replaced,
+    /// There are too many connections, and the peer of this one had not logged in.
+    #[error("closed in favour of another peer, for it had not logged in")]
+    Crowded,
     /// The sender took the message back half-way.
     #[error("the sender aborted a message")]
     Aborted,
@@ -193,6 +199,7 @@ impl Fault {
                 | Self::FeaturesMissing(_)
                 | Self::PeerLacksFeatures(_)
                 | Self::Replaced
+                | Self::Crowded
         )
     }
 

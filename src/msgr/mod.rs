@@ -5,6 +5,9 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[macro_use]
+mod mutant;
+
 mod backoff;
 mod fault;
 mod in_buf;
@@ -17,6 +20,8 @@ mod pipe;
 mod policy;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod transport;
 pub mod v1;

@@ -119,6 +119,12 @@ impl OutKvec {
         self.push_copy(Owner::Body(id), bytes);
     }
 
+    /// Whether some of the message is still to be written.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, id: u64) -> bool {
+        self.slots.iter().any(|(o, _)| matches!(o, Owner::Header(i) | Owner::Body(i) if *i == id))
+    }
+
     /// Takes back a message: wholly if no byte of it has gone out, else zeros follow in place of
     /// what is left, footer included, so that the receiver finds it incomplete.
     pub(crate) fn revoke(&mut self, id: u64) -> Revoked {

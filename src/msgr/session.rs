@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Budget, Fault, Message};
+use crate::limits;
 use crate::types::{ConnectSeq, GlobalSeq, Seq};
 
 /// A message that waits or is unacknowledged, with the id by which it can be revoked.
@@ -44,8 +45,8 @@ pub(crate) struct Session {
     pub(crate) lossy: bool,
     /// A number that leaves a gap is taken: a kernel client that revokes messages makes them.
     pub(crate) gaps: bool,
-    /// Both ends have known the session to be open. Before, a dialler that begins with connect_seq
-    /// 0 has not lost it: it has never heard of it.
+    /// Both ends have known the session to be open, or something was sent as if they had. Before,
+    /// a dialler that begins with connect_seq 0 has not lost it: it has never heard of it.
     pub(crate) once_ready: bool,
 }
 
@@ -62,11 +63,13 @@ impl Session {
     /// shares the segments.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let mut queued = self.out_queue.pop_front()?;
+        // From now on the peer may have something of it.
+        self.once_ready = true;
         if queued.msg.header.seq == Seq(0) {
             self.out_seq = self.out_seq.next();
             queued.msg.header.seq = self.out_seq;
         }
-        if self.lossy {
+        if self.lossy || mutant!(OutSentNotKept) {
             self.queued_bytes -= queued.msg.len();
         } else {
             self.out_sent.push_back(queued.clone());
@@ -86,7 +89,8 @@ impl Session {
 
     /// Forgets a message: it is neither sent nor resent.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        for queue in [&mut self.out_queue, &mut self.out_sent] {
+        let queues = [&mut self.out_queue, &mut self.out_sent];
+        for queue in queues.into_iter().take(if mutant!(RevokeForgetsOutSent) { 1 } else { 2 }) {
             if let Some(i) = queue.iter().position(|q| q.id == id)
                 && let Some(q) = queue.remove(i)
             {
@@ -111,9 +115,15 @@ impl Session {
     /// The peer had everything up to `seq` when it lost the last socket
     /// (`ceph_con_discard_requeued`). What it lacks gets the numbers that follow, which are those
     /// it had but for a message that was revoked: the kernel takes no gap.
-    pub(crate) fn discard_requeued(&mut self, seq: Seq) {
+    pub(crate) fn discard_requeued(&mut self, seq: Seq) -> Result<(), Fault> {
+        // It may be more than was sent, where a reset was heard on one side alone, but no session
+        // comes so far that the numbers after it are at their end.
+        if seq.0 > limits::MAX_SEQ {
+            return Err(Fault::BadSeq(seq.0));
+        }
         while let Some(q) = self.out_queue.front() {
-            if q.msg.header.seq == Seq(0) || seq.ahead_of(q.msg.header.seq) < 0 {
+            let lacks = seq.ahead_of(q.msg.header.seq) < 0 || mutant!(SeqTrimsNothing);
+            if q.msg.header.seq == Seq(0) || lacks {
                 break;
             }
             self.queued_bytes -= q.msg.len();
@@ -122,6 +132,7 @@ impl Session {
         self.acked(seq);
         self.out_seq = seq;
         self.renumber();
+        Ok(())
     }
 
     /// Numbers what was on the wire already anew, from the number that follows `out_seq`.
@@ -149,11 +160,11 @@ impl Session {
         }
     }
 
-    /// The socket is gone: puts what is not acknowledged in front of what waits. Our own acks may
-    /// be lost with it, and are due again where no SEQ tells the number: nothing else would make
-    /// the peer forget what it sends twice.
+    /// The socket is gone: puts what is not acknowledged in front of what waits.
     pub(crate) fn requeue(&mut self) {
-        self.in_seq_acked = Seq(0);
+        if mutant!(RequeueSkipped) {
+            return;
+        }
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
@@ -162,7 +173,12 @@ impl Session {
     /// Looks at the number of a message that came, and takes it.
     pub(crate) fn take(&mut self, seq: Seq) -> Result<Taken, Fault> {
         match seq.ahead_of(self.in_seq) {
-            ..1 => Ok(Taken::Old),
+            ..1 => {
+                // Our ack may have been lost with a socket, and where no SEQ told the number nothing
+                // else would make the peer forget the message.
+                self.in_seq_acked = Seq(self.in_seq.0.wrapping_sub(1));
+                Ok(Taken::Old)
+            }
             1 => {
                 self.in_seq = seq;
                 Ok(Taken::Fresh)
@@ -176,11 +192,6 @@ impl Session {
         }
     }
 
-    /// This side has opened the session, without a word from the peer that it has heard of that.
-    pub(crate) fn is_unheard_of(&self) -> bool {
-        !self.once_ready && self.connect_seq.0 > 0
-    }
-
     /// Whether a message was taken that the peer has not been told of.
     pub(crate) fn ack_due(&self) -> bool {
         !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
@@ -189,6 +200,11 @@ impl Session {
     /// Whether there is anything that the peer has to get.
     pub(crate) fn is_idle(&self) -> bool {
         self.out_queue.is_empty() && self.out_sent.is_empty()
+    }
+
+    /// It was opened for a dialler of which nothing has shown that it has heard of that.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
     }
 
     /// Forgets the session: what was queued is lost, and the numbers begin anew
@@ -219,7 +235,7 @@ mod tests {
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         s.requeue();
         assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![1, 2, 0], 30));
-        s.discard_requeued(Seq(1));
+        s.discard_requeued(Seq(1)).unwrap();
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(2));
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(3));
         assert_eq!((seqs(&s.out_sent), s.queued_bytes), (vec![2, 3], 20));
@@ -231,8 +247,11 @@ mod tests {
     fn seq_trims_only_what_was_on_the_wire() {
         let mut s = Session::default();
         s.push(queued(1));
-        s.discard_requeued(Seq(9));
+        s.discard_requeued(Seq(9)).unwrap();
         assert_eq!(s.out_queue.len(), 1);
+        let far = Seq(u64::MAX);
+        assert_eq!(s.discard_requeued(far), Err(Fault::BadSeq(far.0)), "0 would be the next");
+        assert_eq!(s.pop().unwrap().msg.header.seq, Seq(10));
     }
 
     #[test]

@@ -18,8 +18,11 @@ struct State {
     messages: usize,
     bytes: usize,
     /// Whom to call when there is room again.
-    waiters: Vec<Waker>,
+    waiters: Vec<(WaiterId, Waker)>,
 }
+
+/// Names who waits, so that one who goes is not remembered: any number that is its own.
+pub(crate) type WaiterId = usize;
 
 /// Called once, with no lock held, when there may be room again.
 pub(crate) type Waker = Box<dyn FnOnce() + Send>;
@@ -56,24 +59,41 @@ impl Throttle {
     }
 
     /// Calls `waker` when something has been released; at once where nothing is held.
-    pub(crate) fn wait(&self, waker: Waker) {
+    pub(crate) fn wait(&self, id: WaiterId, waker: Waker) {
         let mut state = self.lock();
         if state.messages > 0 {
-            state.waiters.push(waker);
+            state.waiters.push((id, waker));
             return;
         }
         drop(state);
         waker();
     }
 
+    /// Forgets the waker of one that no longer waits.
+    pub(crate) fn cancel(&self, id: WaiterId) {
+        let gone: Vec<_> = {
+            let mut state = self.lock();
+            state.waiters.extract_if(.., |(waiter, _)| *waiter == id).collect()
+        };
+        drop(gone);
+    }
+
     fn put(&self, bytes: usize) {
         let waiters = {
             let mut state = self.lock();
-            state.messages -= 1;
-            state.bytes -= bytes;
+            if mutant!(ThrottleReleasedTwice) {
+                state.messages = state.messages.saturating_sub(2);
+                state.bytes = state.bytes.saturating_sub(2 * bytes);
+            } else {
+                state.messages -= 1;
+                state.bytes -= bytes;
+            }
+            if mutant!(ThrottleWakesNobody) {
+                return;
+            }
             std::mem::take(&mut state.waiters)
         };
-        waiters.into_iter().for_each(|wake| wake());
+        waiters.into_iter().for_each(|(_, wake)| wake());
     }
 }
 
@@ -159,14 +179,35 @@ mod tests {
                 calls.fetch_add(1, Relaxed);
             })
         };
-        throttle.wait(waker());
+        throttle.wait(1, waker());
         assert_eq!(calls.load(Relaxed), 1);
         let held = throttle.try_get(1).unwrap();
-        throttle.wait(waker());
+        throttle.wait(1, waker());
         assert_eq!(calls.load(Relaxed), 1);
         drop(held);
         assert_eq!(calls.load(Relaxed), 2);
         drop(throttle.try_get(1));
+        assert_eq!(calls.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn who_no_longer_waits_is_forgotten_and_what_it_held_with_it() {
+        let throttle = Throttle::new(1, 1);
+        let held = throttle.try_get(1).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        for id in [1, 2] {
+            let calls = calls.clone();
+            throttle.wait(
+                id,
+                Box::new(move || {
+                    calls.fetch_add(id, Relaxed);
+                }),
+            );
+        }
+        throttle.cancel(1);
+        throttle.cancel(3);
+        assert_eq!(Arc::strong_count(&calls), 2);
+        drop(held);
         assert_eq!(calls.load(Relaxed), 2);
     }
 }

@@ -2,15 +2,15 @@
 //! or hands the socket to the worker that the session has already.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::Wake;
-use super::connection::{Connection, End, Owner, Shared as ConShared, ThreadSlot};
+use super::connection::{Connection, Owner, ThreadSlot};
 use super::listener::Shared;
 use super::messenger::wall;
-use super::sock::{Sock, wait};
+use super::sock::{Sock, wait_alone};
 use super::worker::{Worker, later};
 use crate::msgr::v1::{Accept, AcceptContext, Decision, Existing, Offer, Retry};
 use crate::msgr::{ConState, Fault, Policies};
@@ -60,16 +60,18 @@ impl<'a> Accepting<'a> {
 
     /// The worker of a new session, or nothing where the socket is gone or somebody else's.
     pub(super) fn run(&self, own: EntityAddr) -> Option<Box<Worker>> {
-        self.handshake(Accept::new(own, self.peer)).unwrap_or_else(|fault| {
-            log::debug!("{}: {fault}", self.peer);
-            self.sock.shutdown();
-            None
-        })
+        // What checks the authorizers is the user's, and may panic.
+        let handshake = || self.handshake(Accept::new(own, self.peer));
+        match catch_unwind(AssertUnwindSafe(handshake)) {
+            Ok(Ok(worker)) => return worker,
+            Ok(Err(fault)) => log::debug!("{}: {fault}", self.peer),
+            Err(_) => log::error!("{}: the handshake panicked", self.peer),
+        }
+        self.sock.shutdown();
+        None
     }
 
     fn handshake(&self, mut accept: Accept) -> Result<Option<Box<Worker>>, Fault> {
-        // Nobody wakes it: closing the socket does.
-        let wake = Wake::new()?;
         let mut sock = self.sock.clone();
         loop {
             let more = !accept.try_write(&mut sock)?;
@@ -77,8 +79,7 @@ impl<'a> Accepting<'a> {
             if left.is_zero() {
                 return Err(Fault::TimedOut(accept.awaiting()));
             }
-            let ready = wait(Some((&sock, !more, more)), &wake, Some(left))?;
-            if !ready.read {
+            if !wait_alone(&sock, more, left)?.read {
                 continue;
             }
             accept.readable();
@@ -138,7 +139,7 @@ impl<'a> Accepting<'a> {
                 if let (Some(ex), Some(out), Decision::ReplaceLossy) =
                     (&existing, &mut out, decision)
                 {
-                    end_replaced(ex, out);
+                    ex.end_locked(out, Fault::Replaced);
                 }
                 drop(out);
                 let registered = !offer.peer().policy.is_stateless();
@@ -192,12 +193,4 @@ impl<'a> Accepting<'a> {
         con.shared().lock().take_over = Some((self.sock.clone(), socket));
         Ok((con, worker))
     }
-}
-
-/// The lossy session of a peer that has opened a newer one.
-fn end_replaced(ex: &ConShared, out: &mut super::connection::Out) {
-    let state = out.tx.state();
-    out.end.get_or_insert(End::Broken(state, Fault::Replaced));
-    ex.notify(out);
-    ex.wake.wake();
 }

@@ -14,8 +14,8 @@ use crate::auth::{AuthPeer, AuthProvider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
-use crate::msgr::{ConState, Fault, Message};
-use crate::types::Features;
+use crate::msgr::{ConState, Fault, Message, Throttle};
+use crate::types::{EntityType, Features};
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
 /// dropped the connection closes and its thread ends by itself.
@@ -189,7 +189,14 @@ impl Connection {
         mut rx: Rx,
         tx: Tx,
     ) -> Result<(Self, Worker)> {
-        rx.set_throttle(messenger.throttle(peer.name.entity_type, owner.listener.is_some()));
+        // What a peer sends that may be anyone must not take the room of others.
+        rx.set_throttle(if owner.login_due {
+            let (messages, bytes) =
+                (limits::MAX_UNAUTHENTICATED_MESSAGES, limits::MAX_UNAUTHENTICATED_LEN);
+            Some(Throttle::new(messages, bytes))
+        } else {
+            messenger.throttle(peer.name.entity_type, owner.listener.is_some())
+        });
         rx.set_small_only(owner.login_due);
         let out = Out {
             tx,
@@ -275,7 +282,8 @@ impl Connection {
 
     /// Sends a message. On an open connection it goes out on this thread; otherwise it waits for
     /// the session. Where the out queue is full, waits for room as long as the messenger's
-    /// time-out for it allows, but not in a callback, where the queue may grow over its limit.
+    /// time-out for it allows, but not in a callback: there the queue may grow to twice its limit,
+    /// where [`ErrorKind::WouldBlock`] is the answer.
     pub fn send(&self, msg: Message) -> Result<MsgId> {
         self.send_by(msg, Deadline::after(self.shared.messenger.timeouts.send))
     }
@@ -287,6 +295,9 @@ impl Connection {
         let mut out = self.shared.lock();
         if is_full(&out) && may_block().is_ok() {
             out = self.shared.wait(out, deadline, "room in the out queue", |out| !is_full(out))?;
+        }
+        if is_overfull(&out) && self.shared.end_error(&out).is_none() {
+            return Err(self.shared.full_error());
         }
         match self.shared.end_error(&out) {
             Some(e) => Err(e),
@@ -305,10 +316,7 @@ impl Connection {
             return Err(Box::new(NotSent { msg, error }));
         }
         let out = self.shared.lock();
-        let full = || {
-            let text = format!("{}: the out queue is full", self.shared.peer);
-            Error::new(ErrorKind::WouldBlock, text)
-        };
+        let full = || self.shared.full_error();
         let refused = self.shared.end_error(&out).or_else(|| is_full(&out).then(full));
         match refused {
             Some(error) => Err(Box::new(NotSent { msg, error })),
@@ -424,6 +432,11 @@ fn is_full(out: &Out) -> bool {
     out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
 }
 
+/// Not even a callback may add to that.
+fn is_overfull(out: &Out) -> bool {
+    out.tx.queued_bytes() >= 2 * limits::OUT_QUEUE_BYTES
+}
+
 /// Refuses a message with a segment that no peer would take.
 pub(crate) fn check_lengths(msg: &Message) -> Result<()> {
     for (segment, len, max) in [
@@ -470,7 +483,12 @@ impl Shared {
         match (&*self.auth_peer(), shown) {
             (Some(own), Some(shown)) => own.name != shown.name,
             (Some(_), None) => true,
-            (None, _) => self.peer.name.entity_type != peer.name.entity_type,
+            (None, shown) => {
+                let (own, other) = (self.peer.name, peer.name);
+                // Of those that are dialled by number, only an OSD shows that number too.
+                let numbered = shown.is_some() && own.entity_type == EntityType::OSD;
+                if numbered { own != other } else { own.entity_type != other.entity_type }
+            }
         }
     }
 
@@ -508,6 +526,20 @@ impl Shared {
             self.wake.wake();
         }
         id
+    }
+
+    fn full_error(&self) -> Error {
+        Error::new(ErrorKind::WouldBlock, format!("{}: the out queue is full", self.peer))
+    }
+
+    /// Whether so much waits for a peer that has dialled that nothing is read from it: what it asks
+    /// for would be answered without end. Not on a lossless session, where its acknowledgements are
+    /// what makes room.
+    pub(super) fn is_held_back(&self, out: &Out) -> bool {
+        self.listener.is_some()
+            && out.tx.state() == ConState::Open
+            && out.tx.session.lossy
+            && is_full(out)
     }
 
     /// Why nothing can be sent any more, if so.
@@ -569,6 +601,20 @@ impl Shared {
         out.end.get_or_insert(End::Closed);
         self.notify(&out);
         drop(out);
+        self.wake.wake();
+    }
+
+    /// Ends the connection for that reason, of which its owner hears.
+    pub(super) fn begin_end(&self, fault: Fault) {
+        let mut out = self.lock();
+        self.end_locked(&mut out, fault);
+    }
+
+    /// The same under the lock.
+    pub(super) fn end_locked(&self, out: &mut Out, fault: Fault) {
+        let state = out.tx.state();
+        out.end.get_or_insert(End::Broken(state, fault));
+        self.notify(out);
         self.wake.wake();
     }
 

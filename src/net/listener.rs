@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -16,7 +17,13 @@ use super::{Deadline, Dispatcher, Wake};
 use crate::auth::{AuthProvider, AuthServer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::msgr::Fault;
 use crate::types::EntityAddr;
+
+/// How many sockets are accepted at one address before the others are looked at.
+const ROUND: usize = 64;
+/// How long to wait where nothing can be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may come in through a [`Listener`], and who hears of it.
 #[derive(Clone)]
@@ -28,9 +35,10 @@ pub struct Acceptor {
     /// Hears what happens on the accepted connections.
     pub dispatcher: Arc<dyn Dispatcher>,
     /// Sockets on which no session is open yet. One more takes the place of the oldest that has not
-    /// said who it is.
+    /// said who it is, or, where they are more, of the oldest that has.
     pub max_half_open: usize,
-    /// Connections in all; what comes beyond is closed at once.
+    /// Sessions in all. One more takes the place of the oldest whose peer has yet to log in, and is
+    /// refused where there is none; a peer can come back to its own at any time.
     pub max_connections: usize,
 }
 
@@ -85,6 +93,8 @@ struct State {
     /// By age.
     half_open: BTreeMap<u64, HalfOpen>,
     connections: HashMap<u64, Connection>,
+    /// Those that were ended in favour of others, until they have said so.
+    leaving: HashMap<u64, Connection>,
     acceptor: Option<std::thread::JoinHandle<()>>,
     counts: Counts,
 }
@@ -93,6 +103,8 @@ struct State {
 struct HalfOpen {
     sock: Sock,
     introduced: Arc<AtomicBool>,
+    /// It was closed in favour of another, and its thread is about to notice.
+    evicted: bool,
     thread: ThreadSlot,
 }
 
@@ -115,7 +127,7 @@ impl Listener {
         addrs: &[SocketAddr],
         acceptor: Acceptor,
     ) -> Result<Self> {
-        let io = |what: &str, e: std::io::Error| {
+        let io = |what: &str, e: io::Error| {
             Error::new(ErrorKind::Io, format!("{what}: {e}")).with_source(e)
         };
         let mut socks = Vec::with_capacity(addrs.len());
@@ -155,7 +167,7 @@ impl Listener {
     /// What it has done so far, and what it holds.
     pub fn counts(&self) -> Counts {
         let state = self.shared.lock();
-        let (half_open, connections) = (state.half_open.len(), state.connections.len());
+        let (half_open, connections) = (state.live().count(), state.connections.len());
         Counts { half_open, connections, ..state.counts }
     }
 
@@ -210,14 +222,20 @@ impl Shared {
         let mut state = self.lock();
         state.closing = true;
         state.half_open.values().for_each(|half| half.sock.shutdown());
-        let connections = std::mem::take(&mut state.connections).into_values().collect();
+        let mut connections: Vec<_> =
+            std::mem::take(&mut state.connections).into_values().collect();
+        connections.extend(std::mem::take(&mut state.leaving).into_values());
         drop(state);
+        self.changed.notify_all();
         self.wake.wake();
         connections
     }
 
+    /// Waits for the threads; not in a callback, which may be in one of them.
     fn join(&self, deadline: Deadline) -> Result<()> {
-        may_block()?;
+        if may_block().is_err() {
+            return Ok(());
+        }
         let mut state = self.lock();
         let (acceptor, slots) = {
             let slots: Vec<_> = state.half_open.values().map(|h| h.thread.clone()).collect();
@@ -240,39 +258,42 @@ impl Shared {
 
     /// The thread that accepts.
     fn accept(self: Arc<Self>, socks: &[ListenSock]) {
-        loop {
-            let ready = match wait_any(socks, &self.wake, None) {
-                Ok(ready) => ready,
-                Err(e) => {
-                    log::error!("msgr-accept: {e}");
-                    return;
-                }
-            };
-            if self.lock().closing {
-                return;
+        let mut failing = false;
+        while !self.lock().closing {
+            let outcome = wait_any(socks, &self.wake, None).and_then(|ready| {
+                let ready = socks.iter().zip(ready).filter(|(_, ready)| *ready);
+                ready.map(|(sock, _)| self.accept_some(sock)).fold(Ok(()), io::Result::and)
+            });
+            // As long as it lasts, it lasts at every attempt.
+            if let (Err(e), false) = (&outcome, failing) {
+                log::warn!("msgr-accept: {e}");
             }
-            for (sock, _) in socks.iter().zip(ready).filter(|(_, ready)| *ready) {
-                while let Some(accepted) = self.accept_one(sock) {
-                    self.clone().begin(accepted);
-                    if self.lock().closing {
-                        return;
-                    }
-                }
+            failing = outcome.is_err();
+            if failing {
+                self.make_room();
             }
         }
     }
 
-    fn accept_one(&self, sock: &ListenSock) -> Option<(Sock, SocketAddr, SocketAddr)> {
-        match sock.accept() {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                // No descriptors, most likely: until one is free nothing can be done, and the
-                // socket stays readable.
-                log::warn!("accept at {}: {e}", sock.addr());
-                let pause = Some(Duration::from_millis(100));
-                let _ = wait_any(&[], &self.wake, pause);
-                None
+    /// Accepts what waits, but not for ever where another socket may wait too.
+    fn accept_some(self: &Arc<Self>, sock: &ListenSock) -> io::Result<()> {
+        for _ in 0..ROUND {
+            let Some(accepted) = sock.accept()? else { break };
+            self.clone().begin(accepted);
+            if self.lock().closing {
+                break;
             }
+        }
+        Ok(())
+    }
+
+    /// There are no descriptors, most likely, and the sockets stay readable: waits until a thread
+    /// has ended and given some back, or for a while.
+    fn make_room(&self) {
+        let mut state = self.lock();
+        state.evict();
+        if !state.closing {
+            let _ = Deadline::after(PAUSE).wait(&self.changed, state);
         }
     }
 
@@ -283,23 +304,26 @@ impl Shared {
         let id = {
             let mut state = self.lock();
             state.counts.sockets += 1;
-            if state.connections.len() >= self.acceptor.max_connections {
-                log::debug!("{peer}: refused, there are {} already", state.connections.len());
+            if state.live().count() >= self.acceptor.max_half_open.max(1) {
+                log::debug!("{peer}: takes the place of one that has opened no session");
                 state.counts.refused += 1;
-                return;
+                state.evict();
             }
-            if state.half_open.len() >= self.acceptor.max_half_open {
-                state.counts.refused += 1;
-                if let Some(oldest) = oldest(&state.half_open) {
-                    log::debug!("{peer}: takes the place of one that says nothing");
-                    oldest.sock.shutdown();
-                }
+            let most = self.acceptor.max_half_open.saturating_add(limits::MAX_EVICTED);
+            let deadline = Deadline::after(PAUSE);
+            while state.half_open.len() >= most && !state.closing && !deadline.has_passed() {
+                state = deadline.wait(&self.changed, state).0;
+            }
+            if state.half_open.len() >= most || state.closing {
+                log::debug!("{peer}: refused, too many threads are ending");
+                return;
             }
             state.next_id += 1;
             let id = state.next_id;
             let half = HalfOpen {
                 sock: sock.clone(),
                 introduced: introduced.clone(),
+                evicted: false,
                 thread: thread.clone(),
             };
             state.half_open.insert(id, half);
@@ -336,9 +360,14 @@ impl Shared {
     /// Keeps a connection alive; false where the listener is closing or full.
     pub(super) fn keep(&self, con: &Connection) -> bool {
         let mut state = self.lock();
-        if state.closing || state.connections.len() >= self.acceptor.max_connections {
-            state.counts.refused += 1;
+        if state.closing {
             return false;
+        }
+        if state.connections.len() >= self.acceptor.max_connections {
+            state.counts.refused += 1;
+            if !state.part_with_stranger() {
+                return false;
+            }
         }
         state.connections.insert(con.id(), con.clone());
         true
@@ -346,17 +375,47 @@ impl Shared {
 
     /// The connection has ended.
     pub(super) fn forget(&self, id: u64) {
-        let con = self.lock().connections.remove(&id);
+        let con = {
+            let mut state = self.lock();
+            state.connections.remove(&id).or_else(|| state.leaving.remove(&id))
+        };
         // It may be the last handle.
         drop(con);
     }
 }
 
-/// Of the sockets whose sessions are not found yet the oldest that has not said who it is, or else
-/// the oldest of all.
-fn oldest(half_open: &BTreeMap<u64, HalfOpen>) -> Option<&HalfOpen> {
-    let silent = half_open.values().find(|half| !half.introduced.load(Relaxed));
-    silent.or_else(|| half_open.values().next())
+impl State {
+    fn live(&self) -> impl Iterator<Item = &HalfOpen> {
+        self.half_open.values().filter(|half| !half.evicted)
+    }
+
+    /// Closes a socket on which no session is open yet: the oldest of those that have said who they
+    /// are, which costs nothing, or of those that have not, whichever are more. So neither kind can
+    /// keep the other out.
+    fn evict(&mut self) {
+        let introduced = self.live().filter(|half| half.introduced.load(Relaxed)).count();
+        let introduced = introduced > self.live().count() - introduced;
+        let mut live = self.half_open.values_mut().filter(|half| !half.evicted);
+        if let Some(oldest) = live.find(|half| half.introduced.load(Relaxed) == introduced) {
+            oldest.evicted = true;
+            oldest.sock.shutdown();
+        }
+    }
+
+    /// Ends the oldest connection whose peer may be anyone; false where there is none, or where
+    /// those that were ended do not go.
+    fn part_with_stranger(&mut self) -> bool {
+        let strangers = self.connections.values().filter(|con| con.shared().is_login_due());
+        let Some(oldest) = strangers.map(Connection::id).min() else { return false };
+        if self.leaving.len() >= limits::MAX_EVICTED {
+            return false;
+        }
+        if let Some(con) = self.connections.remove(&oldest) {
+            con.shared().begin_end(Fault::Crowded);
+            self.leaving.insert(oldest, con);
+        }
+        true
+    }
 }
 
 fn take(slot: &ThreadSlot) -> Option<std::thread::JoinHandle<()>> {

@@ -27,7 +27,8 @@ pub struct Timeouts {
     /// never asks.
     pub keepalive: Option<Duration>,
     /// Silence after which the peer is given up, but not before it has had one more `keepalive` to
-    /// answer.
+    /// answer; of an accepted one also silence in the middle of a message, which holds room that
+    /// others wait for.
     pub keepalive_timeout: Duration,
     /// Time without a message or keepalive in either direction after which a socket is given up,
     /// and a session that stands by ends (`ms_connection_idle_timeout`); `None` never.

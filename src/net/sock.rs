@@ -97,7 +97,12 @@ impl ListenSock {
     pub(crate) fn accept(&self) -> io::Result<Option<(Sock, SocketAddr, SocketAddr)>> {
         let (socket, peer) = match self.socket.accept() {
             Ok(accepted) => accepted,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                ) =>
+            {
                 return Ok(None);
             }
             Err(e) => return Err(e),
@@ -159,14 +164,28 @@ pub(crate) fn wait(
         Err(Errno::INTR) => return Ok(Ready::default()),
         Err(e) => return Err(e.into()),
     }
+    let revents = if sock.is_some() { fds[1].revents() } else { PollFlags::empty() };
+    Ok(Ready { woken: !fds[0].revents().is_empty(), ..found(revents) })
+}
+
+/// Waits for the socket to be readable, or writable, or the time-out. Nobody wakes it but who shuts the
+/// socket down.
+pub(crate) fn wait_alone(sock: &Sock, write: bool, timeout: Duration) -> io::Result<Ready> {
+    let flags = if write { PollFlags::OUT } else { PollFlags::IN };
+    let mut fds = [PollFd::new(sock, flags)];
+    match poll(&mut fds, Some(&timespec(timeout))) {
+        Ok(_) => {}
+        Err(Errno::INTR) => return Ok(Ready::default()),
+        Err(e) => return Err(e.into()),
+    }
+    Ok(found(fds[0].revents()))
+}
+
+/// A broken socket shows its error to whoever uses it next.
+fn found(revents: PollFlags) -> Ready {
     let hup = PollFlags::HUP | PollFlags::ERR;
-    let found = if sock.is_some() { fds[1].revents() } else { PollFlags::empty() };
-    Ok(Ready {
-        woken: !fds[0].revents().is_empty(),
-        // A broken socket shows its error to whoever uses it next.
-        read: found.intersects(PollFlags::IN | hup),
-        write: found.intersects(PollFlags::OUT | hup),
-    })
+    let read = revents.intersects(PollFlags::IN | hup);
+    Ready { read, write: revents.intersects(PollFlags::OUT | hup), woken: false }
 }
 
 impl Transport for Sock {

@@ -15,7 +15,7 @@ use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::msgr::v1::{Event, Rx, TakeOver, con_fault};
-use crate::msgr::{Backoff, ConState, Consequence, Fault};
+use crate::msgr::{Backoff, ConState, Consequence, Fault, Throttle};
 use crate::types::{Features, Seq};
 
 pub(super) struct Worker {
@@ -28,8 +28,15 @@ pub(super) struct Worker {
     deadline: Option<Instant>,
     /// Bytes may be there that poll(2) does not tell of: they were read ahead.
     read_ahead: bool,
-    /// Whether the throttle has been asked to wake this thread.
+    /// Whether the throttle has been asked to wake this thread, and which that was.
     room_asked: Arc<AtomicBool>,
+    asked_of: Option<Arc<Throttle>>,
+    /// Bytes that waited for the peer when that was last looked at.
+    backlog: usize,
+    /// So many that nothing is read from it.
+    held_back: bool,
+    /// The peer may be anyone: little is taken from it.
+    restricted: bool,
     /// When the peer must have logged in.
     login: Option<Instant>,
     /// When the peer was last heard of.
@@ -45,6 +52,9 @@ pub(super) struct Worker {
     delay: Duration,
 }
 
+/// How many things are read before what there is to write is written.
+const ROUND: usize = 64;
+
 /// Whether to go on after a step.
 enum Step {
     Go,
@@ -54,6 +64,7 @@ enum Step {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, handle: Weak<Handle>, rx: Rx) -> Self {
         let now = Instant::now();
+        let restricted = shared.is_login_due();
         Self {
             shared,
             handle,
@@ -62,6 +73,10 @@ impl Worker {
             deadline: None,
             read_ahead: false,
             room_asked: Arc::default(),
+            asked_of: None,
+            backlog: 0,
+            held_back: false,
+            restricted,
             login: None,
             heard: now,
             sent: (now, 0),
@@ -236,9 +251,12 @@ impl Worker {
         let Some(mut sock) = self.sock.clone() else {
             return Err(Fault::Io(io::ErrorKind::NotConnected));
         };
+        if self.restricted && !self.shared.is_login_due() {
+            self.logged_in();
+        }
         let ask = self.keepalive_due();
         let no_room = self.ask_for_room();
-        let (gated, more, answers) = {
+        let (gated, full, more, answers) = {
             let mut out = self.shared.lock();
             if out.end.is_some() {
                 return Ok(Step::Closing);
@@ -258,8 +276,15 @@ impl Worker {
             let answers =
                 out.tx.features().has(Features::MSGR_KEEPALIVE2) && out.tx.takes_keepalives();
             out.awake = false;
-            (Rx::is_gated(&out.tx), more, answers)
+            let backlog = out.tx.session.queued_bytes + out.tx.out_kvec.len();
+            if std::mem::replace(&mut self.backlog, backlog) != backlog && self.held_back {
+                // It takes what is sent, and is not asked for more.
+                self.heard = Instant::now();
+            }
+            (Rx::is_gated(&out.tx), self.shared.is_held_back(&out), more, answers)
         };
+        self.held_back = full;
+        let gated = gated || full;
         if gated || !self.read_ahead {
             let timeout = self.time_left(answers)?;
             let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
@@ -292,12 +317,16 @@ impl Worker {
         let Some(throttle) = self.rx.throttled() else { return false };
         if !self.room_asked.swap(true, AcqRel) {
             let (asked, con) = (self.room_asked.clone(), Arc::downgrade(&self.shared));
-            throttle.wait(Box::new(move || {
-                asked.store(false, Release);
-                if let Some(con) = con.upgrade() {
-                    con.wake.wake();
-                }
-            }));
+            self.asked_of = Some(throttle.clone());
+            throttle.wait(
+                waiter_id(&self.room_asked),
+                Box::new(move || {
+                    asked.store(false, Release);
+                    if let Some(con) = con.upgrade() {
+                        con.wake.wake();
+                    }
+                }),
+            );
             // Room that came just before is not announced.
             self.read_ahead = true;
             return false;
@@ -305,9 +334,37 @@ impl Worker {
         true
     }
 
-    /// Reads until the socket has no more, or until something must be written first.
+    /// A throttle need not wake this thread any more.
+    fn forget_room(&mut self) {
+        if let Some(throttle) = self.asked_of.take() {
+            throttle.cancel(waiter_id(&self.room_asked));
+        }
+        self.room_asked = Arc::default();
+    }
+
+    /// The peer has logged in: more is taken from it.
+    fn logged_in(&mut self) {
+        self.restricted = false;
+        self.login = None;
+        self.forget_room();
+        let shared = &self.shared;
+        let throttle = shared.messenger.throttle(shared.peer.name.entity_type, true);
+        self.rx.set_throttle(throttle);
+        self.rx.set_small_only(false);
+        self.read_ahead = true;
+    }
+
+    /// Reads until the socket has no more, until something must be written first, or until it is
+    /// time to write something in between: a peer in haste may never let the socket run dry.
     fn try_read(&mut self, sock: &mut Sock) -> Result<(), Fault> {
-        while let Some(incoming) = self.rx.read_partial(sock)? {
+        // One look at the clocks: only a handshake asks for them, and that waits for each answer.
+        let shared = self.shared.clone();
+        let cx = shared.context();
+        for _ in 0..ROUND {
+            if self.restricted && !self.shared.is_login_due() {
+                self.logged_in();
+            }
+            let Some(incoming) = self.rx.read_partial(sock)? else { return Ok(()) };
             let (event, gated) = {
                 let mut out = self.shared.lock();
                 if out.end.is_some() || out.take_over.is_some() {
@@ -315,7 +372,7 @@ impl Worker {
                 }
                 // What is sent meanwhile is written when all is read.
                 out.awake = true;
-                let event = self.rx.process(&mut out.tx, incoming, &self.shared.context())?;
+                let event = self.rx.process(&mut out.tx, incoming, &cx)?;
                 let (_, acked) = out.tx.progress();
                 if std::mem::replace(&mut self.acked, acked) != acked {
                     // It took something, even if the next thing that it says is never heard.
@@ -328,9 +385,13 @@ impl Worker {
                 self.tell(event);
             }
             if gated {
+                return Ok(());
+            }
+            if self.shared.listener.is_some() && self.shared.is_held_back(&self.shared.lock()) {
                 break;
             }
         }
+        self.read_ahead = true;
         Ok(())
     }
 
@@ -394,11 +455,19 @@ impl Worker {
         let timeouts = &self.shared.messenger.timeouts;
         let mut next = None;
         let mut look = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
-        if let Some(login) = self.login.take_if(|_| !self.shared.is_login_due()).or(self.login) {
-            if self.shared.is_login_due() && now >= login {
+        if let Some(login) = self.login {
+            if now >= login && self.shared.is_login_due() {
                 return Err(Fault::TimedOut("login"));
             }
             look(login);
+        }
+        if self.shared.listener.is_some() && self.rx.is_amid_message() {
+            // It has taken the room for the whole message already.
+            let end = later(self.heard, timeouts.keepalive_timeout);
+            if now >= end {
+                return Err(Fault::TimedOut(self.rx.awaiting()));
+            }
+            look(end);
         }
         if let Some(interval) = timeouts.keepalive {
             look(later(self.heard.max(self.asked), interval));
@@ -483,6 +552,7 @@ impl Worker {
             end
         };
         self.sock = None;
+        self.forget_room();
         self.shared.messenger.forget(self.shared.id);
         // What it was to take over is closed.
         let rest = self.shared.lock().take_over.take();
@@ -503,6 +573,10 @@ impl Worker {
         out.gone = true;
         self.shared.notify(&out);
     }
+}
+
+fn waiter_id(asked: &Arc<AtomicBool>) -> usize {
+    Arc::as_ptr(asked).addr()
 }
 
 /// That much after; a century after where the clock does not reach so far.

@@ -282,6 +282,12 @@ fn answer(seq: u64, tid: u64, msg_type: u16, front: &[u8], data: &[u8], features
 }
 
 impl Wire {
+    /// A socket that was dialled, to play a client on.
+    pub(crate) fn dialled(stream: TcpStream, features: u64) -> Self {
+        let addr = stream.local_addr().expect("it is connected");
+        Self { stream, addr, features, read_ahead: Vec::new() }
+    }
+
     /// Banner, own address, and the client's as it is seen here: 281 bytes.
     pub(crate) fn hello_bytes(&self) -> Vec<u8> {
         let mut out = BANNER.to_vec();

@@ -6,9 +6,11 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod client;
+pub(crate) mod dialler;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod monitor;
+pub(crate) mod server;
 pub(crate) mod vstart;
 
 use std::fs::OpenOptions;

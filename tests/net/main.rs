@@ -4,12 +4,20 @@
 mod common;
 
 mod accept;
+mod backlog;
 mod callbacks;
 mod close;
 mod failures;
+mod haste;
 mod hunts;
 mod inbox;
 mod keepalive;
+mod listener;
+mod listener_caps;
+mod listener_close;
+mod listener_login;
+mod listener_sessions;
 mod login;
 mod lossless;
 mod queue;
+mod throttle;

@@ -128,6 +128,19 @@ fn what_is_written_can_be_read() {
     assert_eq!(read.get(&name("client.a]#b")).unwrap().caps("mon"), Some(caps));
 }
 
+/// `ceph-authtool -l` of 16.2.15 lists the first two services as `  ` and ` mon`, in a form that it
+/// does not read as the same.
+#[test]
+fn a_service_of_blanks_is_written_so_that_it_can_be_read() {
+    let keyring = Keyring::parse("[client.a]\ncaps___ = x\ncaps__mon = y\ncaps a b = z\n").unwrap();
+    let again = Keyring::parse(&keyring.to_text()).unwrap();
+    for (service, caps) in [("  ", "x"), (" mon", "y"), ("a b", "z")] {
+        assert_eq!(keyring.get(&name("client.a")).unwrap().caps(service), Some(caps));
+        assert_eq!(again.get(&name("client.a")).unwrap().caps(service), Some(caps), "{service:?}");
+    }
+    assert_eq!(*again.to_text(), *keyring.to_text());
+}
+
 #[test]
 fn debug_hides_keys() {
     let text =

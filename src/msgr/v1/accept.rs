@@ -77,6 +77,12 @@ impl Offer {
         &self.peer
     }
 
+    /// Which connection of its session it is to be.
+    #[cfg(test)]
+    pub(crate) fn connect_seq(&self) -> ConnectSeq {
+        self.connect.connect_seq
+    }
+
     /// What the authorizer has shown; `None` where none was asked for.
     pub fn authorizer(&self) -> Option<&AcceptedAuthorizer> {
         self.accepted.as_deref()

@@ -72,7 +72,8 @@ pub(super) fn decide(
     if ex.stranger {
         return Decision::BadAuthorizer;
     }
-    if ex.replacing || connect.global_seq < ex.peer_global_seq {
+    let stale = connect.global_seq < ex.peer_global_seq && !mutant!(StaleGlobalSeqTaken);
+    if ex.replacing && !mutant!(ReservationIgnored) || stale {
         return Decision::RetryGlobal(ex.peer_global_seq);
     }
     if ex.lossy {
@@ -107,6 +108,7 @@ fn is_dialling(ex: &Existing) -> bool {
 /// Whether of two attempts that cross the one of `peer` is kept: that of the lower address, by the
 /// bytes of the decoded structs as x86 has them in memory (`operator<` of `entity_addr_t`).
 fn wins(peer: EntityAddr, own: EntityAddr) -> bool {
+    let (peer, own) = if mutant!(RaceTheOtherWay) { (own, peer) } else { (peer, own) };
     memory_order(peer) < memory_order(own)
 }
 

@@ -256,9 +256,6 @@ impl Rx {
     /// Takes room for a message, and then memory; false where there is no room.
     fn prepare_read_body(&mut self, header: WireHeader) -> bool {
         let budget = match &self.throttle {
-            // What a peer sends that may be anyone must not take the room of others: it is small,
-            // and there is one of it for each connection.
-            _ if self.small_only => Budget::default(),
             None => Budget::default(),
             Some(throttle) => match throttle.try_get(header.len()) {
                 Some(budget) => budget,
@@ -278,6 +275,11 @@ impl Rx {
     /// reading on.
     pub fn throttled(&self) -> Option<&Arc<Throttle>> {
         self.throttle.as_ref().filter(|_| matches!(self.read, ReadState::Throttled(_)))
+    }
+
+    /// Whether the beginning of a message is there, and not its end.
+    pub fn is_amid_message(&self) -> bool {
+        matches!(self.read, ReadState::Header | ReadState::Body(_))
     }
 
     /// Sets what bounds the messages that were received and are not done with.
@@ -341,7 +343,7 @@ impl Rx {
             }
             Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
             Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
-            Incoming::PeerSeq(seq) => Ok(Some(self.process_peer_seq(tx, seq))),
+            Incoming::PeerSeq(seq) => self.process_peer_seq(tx, seq).map(Some),
             Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);

@@ -4,8 +4,8 @@ use super::read::ReadState;
 use super::sign::Signer;
 use super::wire::{ConnectReply, tag};
 use super::{ConState, Event, Peer, Rx, Tx, connection};
-use crate::msgr::Local;
 use crate::msgr::in_buf::InBuf;
+use crate::msgr::{Fault, Local};
 use crate::types::{Features, GlobalSeq, Seq};
 
 /// An accepted socket whose session is found: the bytes that were read ahead, the reply that opens
@@ -49,7 +49,9 @@ impl Rx {
         self.handshake = Default::default();
         self.features = features;
         self.signer.clone_from(&signer);
-        tx.out_kvec.reset();
+        if !mutant!(OutKvecKeptAtReplace) {
+            tx.out_kvec.reset();
+        }
         tx.keepalive2_ack_due = None;
         tx.features = features;
         tx.signer = signer;
@@ -57,6 +59,10 @@ impl Rx {
         tx.quiet = peer.name.is_client();
         tx.keepalive_due &= !tx.quiet;
         tx.session.requeue();
+        if mutant!(InSeqLostAtReplace) {
+            tx.session.in_seq = Seq(0);
+        }
+        let reset = reset && !mutant!(HardResetIgnored);
         let mut told = None;
         if reset && peer.policy.resetcheck {
             log::info!("{peer}: the peer has lost the session");
@@ -65,7 +71,9 @@ impl Rx {
         } else if reset {
             tx.session.peer_began_anew();
         }
-        tx.session.connect_seq = reply.connect_seq;
+        if !mutant!(ConnectSeqKept) {
+            tx.session.connect_seq = reply.connect_seq;
+        }
         tx.session.peer_global_seq = peer_global_seq;
         tx.session.lossy = reply.is_lossy();
         tx.session.gaps = true;
@@ -83,11 +91,11 @@ impl Rx {
     }
 
     /// The dialler's in_seq: what it has already is not sent again, and the session is open.
-    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Event {
+    pub(super) fn process_peer_seq(&mut self, tx: &mut Tx, seq: Seq) -> Result<Event, Fault> {
         log::trace!("{}: < seq {seq}", tx.peer);
-        tx.session.discard_requeued(seq);
+        tx.session.discard_requeued(seq)?;
         tx.session.once_ready = true;
-        self.accepted(tx)
+        Ok(self.accepted(tx))
     }
 
     fn accepted(&mut self, tx: &mut Tx) -> Event {

@@ -175,7 +175,7 @@ impl WireHeader {
     /// The header's bytes; `crc` is computed anew and returned with them.
     pub(crate) fn encode(&self) -> ([u8; Self::LEN], u32) {
         let h = &self.header;
-        let mut w = Writer::new(Features::ALL);
+        let mut w = Writer::with_capacity(Features::ALL, Self::LEN);
         w.u64(h.seq.0).u64(h.tid.0).u16(h.msg_type).u16(h.priority.0).u16(h.version);
         w.u32(self.front_len).u32(self.middle_len).u32(self.data_len).u16(h.data_off);
         w.put(&h.src).u16(h.compat_version).u16(0);
@@ -237,7 +237,7 @@ impl Footer {
     }
 
     pub(crate) fn encode(&self, features: Features) -> Vec<u8> {
-        let mut w = Writer::new(features);
+        let mut w = Writer::with_capacity(features, Self::len(features));
         w.u32(self.front_crc).u32(self.middle_crc).u32(self.data_crc);
         if features.has(Features::MSG_AUTH) {
             w.u64(self.sig);

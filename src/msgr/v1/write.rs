@@ -14,6 +14,14 @@ const COALESCE: usize = 128 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MsgId(u64);
 
+#[cfg(test)]
+impl MsgId {
+    /// As the out buffer knows the message.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 impl Tx {
     /// Queues a message (`ceph_con_send`). A session in standby wakes; a closed connection drops
     /// it.
@@ -51,7 +59,8 @@ impl Tx {
     }
 
     fn clear_standby(&mut self) {
-        if self.state == ConState::Standby && !self.peer.policy.server {
+        if self.state == ConState::Standby && !self.peer.policy.server && !mutant!(StandbySleepsOn)
+        {
             self.set_state(ConState::Preopen);
         }
     }
@@ -141,6 +150,7 @@ impl Tx {
         let seq = self.session.in_seq;
         log::trace!("{}: > ack {seq}", self.peer);
         self.session.in_seq_acked = seq;
+        let seq = if mutant!(AckTooEarly) { seq.next() } else { seq };
         let mut out = [tag::ACK; 9];
         out[1..].copy_from_slice(&seq.0.to_le_bytes());
         self.out_kvec.add(&out);
@@ -151,6 +161,7 @@ impl Tx {
         let seq = self.session.in_seq;
         log::trace!("{}: > seq {seq}", self.peer);
         self.session.in_seq_acked = seq;
+        let seq = if mutant!(SeqOffByOne) { seq.next() } else { seq };
         self.out_kvec.add(&seq.0.to_le_bytes());
     }
 

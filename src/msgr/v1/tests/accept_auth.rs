@@ -10,9 +10,9 @@ use crate::auth::cephx::{
     ExpiringCryptoKey, RotatingKeyRing, RotatingSecrets,
 };
 use crate::crypto::tests::{aes256k, session_key};
-use crate::crypto::{SignatureForm, SignedFields, calc_signature};
 
-const ROTATING_SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(super) const ROTATING_SECRET: &str =
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// When the tickets of the tests end.
 const END: UTime = UTime { sec: 2000, nsec: 0 };
 
@@ -26,16 +26,16 @@ fn mds(options: CephxAuthorizeOptions) -> Listener {
     Listener::mds().auth(handler)
 }
 
-fn strict() -> Listener {
+pub(super) fn strict() -> Listener {
     mds(CephxAuthorizeOptions { require_challenge: true })
 }
 
-fn lenient() -> Listener {
+pub(super) fn lenient() -> Listener {
     mds(CephxAuthorizeOptions { require_challenge: false })
 }
 
-/// What the monitors give `name` for a service.
-fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str) -> Authorizer {
+/// What the monitors give `name` for the service with that secret.
+pub(super) fn sealed(name: &str, session_key: &CryptoKey, secret: &str) -> CephXTicketBlob {
     let ticket = AuthTicket {
         name: name.parse().unwrap(),
         global_id: GlobalId(4242),
@@ -46,20 +46,25 @@ fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str
         flags: 0,
     };
     let info = CephXServiceTicketInfo { ticket, session_key: session_key.clone() };
-    let sealed = info.seal(2, &aes256k(secret)).unwrap();
+    info.seal(2, &aes256k(secret)).unwrap()
+}
+
+/// Such a ticket, as it is shown to a service.
+fn ticket(name: &str, service: EntityType, session_key: &CryptoKey, secret: &str) -> Authorizer {
+    let sealed = sealed(name, session_key, secret);
     CephXAuthorizer::new(GlobalId(4242), service, &sealed, session_key, AUTH_NONCE).unwrap().into()
 }
 
-fn authorizer(session_key: &CryptoKey) -> Authorizer {
+pub(super) fn authorizer(session_key: &CryptoKey) -> Authorizer {
     ticket("client.admin", EntityType::MDS, session_key, ROTATING_SECRET)
 }
 
-fn showing(authorizer: &Authorizer) -> Request {
+pub(super) fn showing(authorizer: &Authorizer) -> Request {
     Request::first().authorizer(2, authorizer.bytes())
 }
 
 /// Both types of session keys.
-fn keys() -> [CryptoKey; 2] {
+pub(super) fn keys() -> [CryptoKey; 2] {
     [aes_key(), session_key()]
 }
 
@@ -313,194 +318,4 @@ fn none_asks_for_a_name_and_proves_nothing() {
     let reply = Reply::parse(&con.pipe.take_output());
     assert_eq!((reply.tag, reply.authorizer.len()), (SEQ, 0));
     assert!(con.rx.signer.is_none() && con.tx.signer.is_none());
-}
-
-/// Opens a session with these features; both sides then have the key.
-fn open(l: &Listener, key: &CryptoKey, features: Features) -> Con {
-    let mut socket = l.introduced();
-    let mut a = authorizer(key);
-    let of = |a: &Authorizer| Request { features: features.0, ..showing(a) };
-    if features.has(Features::CEPHX_V2) {
-        let challenge = socket.refused(l, &of(&a));
-        a.add_challenge(&challenge.authorizer).unwrap();
-    }
-    let offer = socket.offered(l, &of(&a));
-    let mut con = l.con(*offer.peer());
-    l.take_over(&mut con, socket, offer, false);
-    con.run().unwrap();
-    con.pipe.take_output();
-    con.receive(&0u64.to_le_bytes()).unwrap();
-    assert_eq!((con.state(), con.tx.features()), (ConState::Open, features & DAEMON));
-    con.take_events();
-    con
-}
-
-/// The signature that the bytes of one message of ours must have.
-fn signature(bytes: &[u8], m: &Msg, key: &CryptoKey, form: SignatureForm) -> u64 {
-    let fields = SignedFields {
-        header_crc: u32::from_le_bytes(bytes[50..54].try_into().unwrap()),
-        front_crc: crc(&m.front),
-        front_len: m.front.len() as u32,
-        middle_crc: 0,
-        middle_len: 0,
-        data_crc: crc(&m.data),
-        data_len: m.data.len() as u32,
-        seq: m.seq,
-    };
-    calc_signature(key, form, &fields).unwrap()
-}
-
-#[test]
-fn messages_are_signed_and_checked_in_the_form_that_both_know() {
-    let old = LINUX.missing_in(Features(Features::CEPHX_V2.mask));
-    for (key, features, form) in [
-        (aes_key(), LINUX, SignatureForm::CephxV2),
-        (session_key(), LINUX, SignatureForm::CephxV2),
-        (aes_key(), old, SignatureForm::Old),
-    ] {
-        let mut con = open(&lenient(), &key, features);
-        con.receive(&Msg::new(1).signed(&key, form).bytes(true)).unwrap();
-        assert_eq!(con.received(), [1]);
-        con.pipe.take_output();
-        con.send(1);
-        con.run().unwrap();
-        let out = con.pipe.take_output();
-        let frames = parse_frames(&out, true);
-        let [Frame::Msg(m)] = &frames[..] else { panic!("{frames:?}") };
-        assert_eq!((m.sig, m.flags), (signature(&out, m, &key, form), COMPLETE | SIGNED));
-        // Without a signature, and with another one.
-        for bad in [Msg::new(2), Msg { sig: 1, ..Msg::new(2).signed(&key, form) }] {
-            let mut con = open(&lenient(), &key, features);
-            assert_eq!(con.receive(&bad.bytes(true)), Err(Fault::BadSignature));
-            assert!(con.received().is_empty());
-        }
-    }
-}
-
-#[test]
-fn without_msg_auth_or_where_it_is_switched_off_nothing_is_signed() {
-    let unsigned = LINUX.missing_in(Features(Features::MSG_AUTH.mask));
-    let mut con = open(&strict(), &aes_key(), unsigned);
-    con.receive(&Msg::new(1).bytes(false)).unwrap();
-    con.send(1);
-    con.run().unwrap();
-    let frames = con.frames();
-    assert!(matches!(&frames[..], [Frame::Ack(1), Frame::Msg(m)] if m.flags == COMPLETE));
-
-    let mut l = strict();
-    l.options.sign_messages = false;
-    l.local = Local::new(EntityType::MDS, PEER_NONCE, l.options);
-    let mut con = open(&l, &aes_key(), LINUX);
-    con.receive(&Msg::new(1).bytes(true)).unwrap();
-    assert_eq!(con.received(), [1]);
-}
-
-#[test]
-fn the_keys_of_the_last_socket_do_not_sign_on_the_next() {
-    let l = strict();
-    let mut con = open(&l, &aes_key(), LINUX);
-    con.fault(&Fault::PeerClosed);
-    let mut socket = l.introduced();
-    let mut a = authorizer(&session_key());
-    let challenge = socket.refused(&l, &showing(&a));
-    a.add_challenge(&challenge.authorizer).unwrap();
-    let offer = socket.offered(&l, &showing(&a).seqs(11, 2));
-    l.take_over(&mut con, socket, offer, false);
-    con.run().unwrap();
-    con.receive(&0u64.to_le_bytes()).unwrap();
-    let form = SignatureForm::CephxV2;
-    con.receive(&Msg::new(1).signed(&session_key(), form).bytes(true)).unwrap();
-    assert_eq!(con.received(), [1]);
-    let bad = Msg::new(2).signed(&aes_key(), form).bytes(true);
-    assert_eq!(con.receive(&bad), Err(Fault::BadSignature));
-}
-
-/// What was measured against an MDS of 16.2.15, but that a session is taken over at once where that
-/// one first says RETRY_GLOBAL to its own new socket.
-#[test]
-fn the_life_of_a_session_as_it_was_measured() {
-    let mut owner = Owner::new(strict());
-    let key = aes_key();
-    let show = |owner: &mut Owner, seqs: &[(u32, u32)]| -> Vec<Reply> {
-        let mut socket = owner.listener.introduced();
-        let mut a = authorizer(&key);
-        let l = &owner.listener;
-        let challenge = socket.refused(l, &showing(&a).seqs(seqs[0].0, seqs[0].1));
-        a.add_challenge(&challenge.authorizer).unwrap();
-        let mut replies = vec![challenge];
-        let mut socket = Some(socket);
-        for (global_seq, connect_seq) in seqs {
-            let mut s = socket.take().expect("a socket");
-            let offer = s.offered(&owner.listener, &showing(&a).seqs(*global_seq, *connect_seq));
-            let reply = match owner.act(s, offer).1 {
-                Some(mut s) => {
-                    assert!(s.run(&owner.listener).unwrap().is_none());
-                    let reply = Reply::parse(&s.pipe.take_output());
-                    socket = Some(s);
-                    reply
-                }
-                None => {
-                    let con = owner.con.as_mut().unwrap();
-                    con.run().unwrap();
-                    Reply::parse(&con.pipe.take_output())
-                }
-            };
-            a.verify_reply(&reply.authorizer).unwrap();
-            replies.push(reply);
-        }
-        replies
-    };
-    let tags = |replies: &[Reply]| replies.iter().map(|r| r.tag).collect::<Vec<_>>();
-    let signed = |n| Msg::new(n).signed(&key, SignatureForm::CephxV2).bytes(true);
-
-    // A new session, and three messages.
-    let replies = show(&mut owner, &[(10, 0)]);
-    assert_eq!(tags(&replies), [CHALLENGE, SEQ]);
-    assert_eq!((replies[1].connect_seq, replies[1].flags, replies[1].in_seq), (1, 0, 0));
-    let con = owner.con.as_mut().unwrap();
-    con.receive(&0u64.to_le_bytes()).unwrap();
-    con.receive(&[signed(1), signed(2), signed(3)].concat()).unwrap();
-    assert_eq!(con.received(), [1, 2, 3]);
-    con.pipe.take_output();
-
-    // A second socket: too old; of the same connection; and then its successor.
-    let replies = show(&mut owner, &[(5, 0), (11, 1), (13, 2)]);
-    assert_eq!(tags(&replies), [CHALLENGE, RETRY_GLOBAL, RETRY_SESSION, SEQ]);
-    assert_eq!((replies[1].global_seq, replies[1].authorizer.len()), (10, 36));
-    assert_eq!((replies[2].connect_seq, replies[2].authorizer.len()), (2, 36));
-    assert_eq!((replies[3].connect_seq, replies[3].in_seq), (3, 3));
-    owner.con.as_mut().unwrap().receive(&0u64.to_le_bytes()).unwrap();
-
-    // The socket breaks; a dialler that counts as we do, one that counts on, one that is stale.
-    for (gseq, cseq, then) in [(20, 3, 4), (21, 6, 0), (22, 1, 8)] {
-        let con = owner.con.as_mut().unwrap();
-        con.fault(&Fault::PeerClosed);
-        assert_eq!(con.state(), ConState::Standby);
-        let replies = match then {
-            0 => show(&mut owner, &[(gseq, cseq)]),
-            _ => show(&mut owner, &[(gseq, cseq), (gseq, then)]),
-        };
-        let last = replies.last().unwrap();
-        assert_eq!((last.tag, last.in_seq), (SEQ, 3));
-        if then > 0 {
-            assert_eq!((replies[1].tag, replies[1].connect_seq), (RETRY_SESSION, then));
-        }
-        owner.con.as_mut().unwrap().receive(&0u64.to_le_bytes()).unwrap();
-        owner.con.as_mut().unwrap().take_events();
-    }
-
-    // The client began anew.
-    let replies = show(&mut owner, &[(30, 0)]);
-    assert_eq!(tags(&replies), [CHALLENGE, READY]);
-    assert_eq!((replies[1].connect_seq, replies[1].in_seq), (1, 0));
-    let con = owner.con.as_mut().unwrap();
-    assert!(matches!(con.take_events()[..], [Event::RemoteReset, Event::Accepted(_)]));
-    con.receive(&signed(1)).unwrap();
-    assert_eq!(con.received(), [1]);
-
-    // Nobody knows the session: RESETSESSION, and on the same socket a new one.
-    owner.con = None;
-    let replies = show(&mut owner, &[(40, 7), (41, 0)]);
-    assert_eq!(tags(&replies), [CHALLENGE, RESETSESSION, SEQ]);
-    assert_eq!((replies[2].connect_seq, replies[2].in_seq), (1, 0));
 }

@@ -242,6 +242,20 @@ fn a_transport_that_takes_a_few_bytes_holds_up_the_handshake_and_changes_nothing
 }
 
 #[test]
+fn the_machine_itself_reads_nothing_before_all_is_written() {
+    let l = Listener::mds();
+    let mut socket = l.socket();
+    socket.pipe.feed(&client_hello());
+    for sent in 0..281 {
+        assert!(socket.accept.read_partial(&mut socket.pipe).unwrap().is_none(), "{sent} sent");
+        assert_eq!((socket.pipe.calls.recv, socket.pipe.unread()), (0, 145));
+        socket.pipe.budget = 1;
+        socket.accept.try_write(&mut socket.pipe).unwrap();
+    }
+    assert!(socket.accept.read_partial(&mut socket.pipe).unwrap().is_some());
+}
+
+#[test]
 fn the_length_of_an_authorizer_is_compared_before_it_is_awaited() {
     for (len, ok) in [(0, true), (4096, true), (4097, false), (1 << 31, false), (u32::MAX, false)] {
         let l = Listener::mds();

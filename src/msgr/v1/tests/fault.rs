@@ -61,6 +61,7 @@ faults! {
     Fault::WaitAsClient, Fault::WaitAsClient => Again;
     Fault::Wait, Fault::Wait => Later;
     Fault::BadGlobalSeq(_), Fault::BadGlobalSeq(u32::MAX) => Again;
+    Fault::BadSeq(_), Fault::BadSeq(u64::MAX) => Again;
     Fault::BadConnectSeq { .. }, Fault::BadConnectSeq { want: 1, got: 2 } => Again;
     Fault::TooManyRounds(_), Fault::TooManyRounds(32) => Again;
     Fault::BadTag(_), Fault::BadTag(99) => Again;
@@ -69,6 +70,7 @@ faults! {
     Fault::TooLong { .. }, Fault::TooLong { segment: "data", len: u32::MAX } => Again;
     Fault::OutOfOrder { .. }, Fault::OutOfOrder { want: Seq(2), got: Seq(3) } => Again;
     Fault::Replaced, Fault::Replaced => Final;
+    Fault::Crowded, Fault::Crowded => Final;
     Fault::Aborted, Fault::Aborted => Again;
     Fault::BadSignature, Fault::BadSignature => Again;
 }

@@ -4,6 +4,7 @@
 mod accept_auth;
 mod accept_hello;
 mod accept_rows;
+mod accept_sign;
 mod acceptor;
 mod connect_tags;
 mod dialler;
@@ -16,8 +17,10 @@ mod pair;
 mod race;
 mod revoke;
 mod seq;
+mod stateful;
 mod take_over;
 mod throttle;
+mod unheard;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -55,6 +58,8 @@ enum Auth {
     None,
     /// Of cephx, with this session key.
     Cephx(CryptoKey),
+    /// The same, with a ticket that a service can open.
+    Ticket(CephXTicketBlob, CryptoKey),
     /// There is no ticket.
     NoTicket,
 }
@@ -93,8 +98,11 @@ impl AuthProvider for TestAuth {
                 let name = "client.admin".parse().unwrap();
                 Ok(Some((&AuthNoneAuthorizer { name, global_id: GlobalId(4242) }).into()))
             }
-            Auth::Cephx(key) => {
-                let ticket = CephXTicketBlob { secret_id: 2, blob: vec![0xab; 112] };
+            Auth::Cephx(key) | Auth::Ticket(_, key) => {
+                let ticket = match &self.auth {
+                    Auth::Ticket(ticket, _) => ticket.clone(),
+                    _ => CephXTicketBlob { secret_id: 2, blob: vec![0xab; 112] },
+                };
                 // Each authorizer has a nonce of its own, so that a new one can be told from an old.
                 let nonce = AUTH_NONCE + asked.len() as u64 - 1;
                 let authorizer =

@@ -1,0 +1,143 @@
+//! One step after the other, each with its checks.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ceph_msgr::msgr::v1::Peer;
+use ceph_msgr::msgr::{Message, Policy};
+use ceph_msgr::net::{Connection, Delivery, Inbox, Listener};
+use ceph_msgr::testing::{CommandReply, Commands, Mon};
+use ceph_msgr::types::{EntityType, Features};
+use ceph_msgr::{Cluster, Command};
+
+use crate::service::{self, ECHO};
+use crate::{soon, speed};
+
+/// The dialling end of the session, and what comes out of it.
+pub(crate) struct Client {
+    con: Connection,
+    inbox: Inbox,
+}
+
+pub(crate) fn run() -> Result<()> {
+    println!("1. A monitor's part, with the key of client.admin");
+    let status = |_: &_| CommandReply::ok("HEALTH_OK, for what it is worth\n");
+    let mon = Mon::builder()
+        .commands(Commands::new().on("status", "show cluster status", status))
+        .start()
+        .context("start the monitor's part")?;
+    println!("   listens at {}", mon.mon_host());
+    let server = service::start(mon.service(EntityType::MDS, Commands::new()).auth_server())?;
+    println!("   and a service's part, {}, at {}", service::name(), server.addrs()[0]);
+
+    println!("2. A client logs in with cephx");
+    let cluster = mon.cluster().timeout(std::time::Duration::from_secs(30)).connect()?;
+    println!("   it is client.{}, and has tickets for the services", cluster.global_id());
+    let status = cluster.mon_command(&Command::new("status"))?;
+    print!("   the command `status` says: {}", String::from_utf8_lossy(&status.outbl));
+
+    println!("3. It opens a signed session with the service, by its ticket");
+    let client = Client::open(&cluster, &server)?;
+    let accepted = accepted(&server)?;
+    let features = client.con.features();
+    ensure!(features.has(Features::MSG_AUTH), "messages are not signed");
+    let shown = accepted.auth_peer().context("the service does not know its peer")?;
+    ensure!(shown.global_id == cluster.global_id(), "the ticket was somebody else's");
+    println!("   the service knows it: {}, global_id {}", shown.name, shown.global_id);
+
+    println!("4. Messages there and back");
+    for (len, n) in [(4 << 10, 1000), (4 << 20, 16)] {
+        client.exchange(0..n, len, |_| {})?;
+        println!("   {n} of {}: all came back, in order", size(len));
+    }
+
+    println!("5. The socket is lost in the middle, three times");
+    let before = client.con.counters().opened;
+    for (len, n) in [(4 << 10, 1000), (4 << 20, 16)] {
+        let ends = [&client.con, &accepted, &client.con];
+        client.exchange(0..n, len, |sent| {
+            if let Some(end) = ends.get((sent * 4 / n) as usize).filter(|_| sent % (n / 4) == n / 8)
+            {
+                end.inject_socket_failure();
+            }
+        })?;
+        println!("   {n} of {}: each came back once, in order", size(len));
+    }
+    let opened = client.con.counters().opened - before;
+    ensure!(opened > 0, "no socket was lost");
+    client.con.acked(soon())?;
+    println!("   the session was resumed {opened} times, and all is acknowledged");
+
+    println!("6. Speed, beside a raw TCP socket\n");
+    speed::table(&client)?;
+
+    client.con.close(soon())?;
+    server.close(soon())?;
+    cluster.close()?;
+    Ok(())
+}
+
+fn size(len: usize) -> String {
+    if len < 1 << 20 { format!("{} KiB", len >> 10) } else { format!("{} MiB", len >> 20) }
+}
+
+fn accepted(server: &Listener) -> Result<Connection> {
+    let mut all = server.connections();
+    ensure!(all.len() == 1, "{} sessions where one was opened", all.len());
+    Ok(all.remove(0))
+}
+
+impl Client {
+    fn open(cluster: &Cluster, server: &Listener) -> Result<Self> {
+        let inbox = Inbox::new(1000)?;
+        let policy = Policy::LOSSLESS_CLIENT;
+        let peer = Peer { name: service::name(), addr: server.addrs()[0], policy };
+        let con = cluster.open_connection(peer, inbox.dispatcher())?;
+        con.wait_open(soon())?;
+        Ok(Self { con, inbox })
+    }
+
+    pub(crate) fn send(&self, msg: Message) -> Result<()> {
+        self.con.send(msg)?;
+        Ok(())
+    }
+
+    /// The next message.
+    pub(crate) fn receive(&self) -> Result<Message> {
+        loop {
+            match self.inbox.recv(soon())? {
+                Delivery::Message(_, msg) => return Ok(msg),
+                Delivery::Connected(_) => {}
+                other => bail!("{other:?}"),
+            }
+        }
+    }
+
+    /// Sends numbered messages of that length, and takes them back as they come; `after` is called
+    /// after each that was sent.
+    fn exchange(
+        &self,
+        numbers: std::ops::Range<u32>,
+        len: usize,
+        after: impl Fn(u32),
+    ) -> Result<()> {
+        /// As many are under way at once.
+        const WINDOW: u32 = 8;
+        for n in numbers.clone() {
+            let data = vec![n as u8; len];
+            self.send(Message::new(ECHO, n.to_le_bytes().to_vec()).with_data(data))?;
+            after(n);
+            if n >= WINDOW {
+                self.take_back(n - WINDOW, len)?;
+            }
+        }
+        let first = numbers.end.saturating_sub(WINDOW);
+        (first..numbers.end).try_for_each(|n| self.take_back(n, len))
+    }
+
+    fn take_back(&self, n: u32, len: usize) -> Result<()> {
+        let msg = self.receive()?;
+        ensure!(msg.front[..] == n.to_le_bytes(), "{:?} came, not message {n}", msg.front);
+        let whole = msg.data.len() == len && msg.data.iter().all(|b| *b == n as u8);
+        ensure!(whole, "message {n} came back changed");
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The targets, each a plain function of bytes: libFuzzer calls it, and so does `cargo test` with
+//! the inputs that were saved.
+
+mod codec;
+mod input;
+mod keys;
+mod memory;
+pub mod pipe;
+pub mod targets;
+pub mod v1;

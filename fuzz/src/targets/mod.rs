@@ -1,0 +1,31 @@
+//! One module for each target, and the list of them.
+
+pub mod authorizer;
+pub mod cephx;
+pub mod config;
+pub mod denc;
+pub mod ini;
+pub mod keyring;
+pub mod login;
+pub mod maps;
+pub mod messages;
+pub mod types;
+pub mod v1_connection;
+
+/// A target: bytes in, a panic if they find something.
+pub type Target = fn(&[u8]);
+
+/// All targets by the name of their binary and of their directory of saved inputs.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("authorizer", authorizer::run),
+    ("cephx", cephx::run),
+    ("config", config::run),
+    ("denc", denc::run),
+    ("ini", ini::run),
+    ("keyring", keyring::run),
+    ("login", login::run),
+    ("maps", maps::run),
+    ("messages", messages::run),
+    ("types", types::run),
+    ("v1_connection", v1_connection::run),
+];

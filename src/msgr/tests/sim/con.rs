@@ -1,0 +1,514 @@
+//! A connection and its worker, on the virtual clock.
+
+use super::net::{End, Owner, SEC, Socket, Time};
+use super::world::{Event, World};
+use crate::msgr::v1::{self, Incoming, MsgId, Peer, Rx, TakeOver, Tx, con_fault};
+use crate::msgr::{Backoff, ConState, Consequence, Fault, Message};
+use crate::types::Seq;
+
+const HANDSHAKE: Time = 10 * SEC;
+const KEEPALIVE: Time = 10 * SEC;
+/// How long whoever was told to WAIT does so.
+const WAIT: Time = 15 * SEC;
+
+#[derive(Debug)]
+pub(super) struct Con {
+    pub(super) node: usize,
+    pub(super) peer: usize,
+    pub(super) target: Peer,
+    pub(super) rx: Rx,
+    pub(super) tx: Tx,
+    pub(super) end: Option<End>,
+    /// A socket that it will take over.
+    pub(super) take_over: Option<(Box<TakeOver>, End)>,
+    /// Counts sockets and attempts, so that what was set for an old one is known.
+    attempt: u32,
+    dialling: bool,
+    delay: Time,
+    backoff: Backoff,
+    /// What a sender met.
+    fault: Option<Fault>,
+    heard: Time,
+    acked: Seq,
+    accepted: bool,
+    /// It has said READY, and not heard whether the peer got that.
+    in_doubt: bool,
+    pub(super) dead: bool,
+    /// Messages that may be revoked, with their numbers in the model.
+    recent: Vec<(MsgId, usize)>,
+    /// Up to which message some may have left on an earlier socket.
+    requeued: Option<usize>,
+}
+
+impl Con {
+    pub(super) fn new(node: usize, peer: usize, target: Peer, rx: Rx, tx: Tx) -> Self {
+        Self {
+            node,
+            peer,
+            target,
+            rx,
+            tx,
+            end: None,
+            take_over: None,
+            attempt: 0,
+            dialling: false,
+            delay: 0,
+            backoff: Backoff::default(),
+            fault: None,
+            heard: 0,
+            acked: Seq(0),
+            accepted: false,
+            in_doubt: false,
+            dead: false,
+            recent: Vec::new(),
+            requeued: None,
+        }
+    }
+
+    /// The number in the model of the oldest message that it keeps.
+    fn oldest(&self) -> Option<usize> {
+        let session = &self.tx.session;
+        session.out_sent.iter().chain(&session.out_queue).next().map(|q| number(&q.msg))
+    }
+}
+
+/// The number in the model that a message carries.
+fn number(msg: &Message) -> usize {
+    msg.header.tid.0 as usize
+}
+
+impl World {
+    /// Knows a connection from now on.
+    pub(super) fn add(&mut self, mut con: Con) -> usize {
+        let id = self.cons.len();
+        con.rx.set_throttle(Some(self.nodes[con.node].throttle.clone()));
+        self.model.open(con.node, con.peer, self.plan.kind.lossless());
+        self.nodes[con.node].cons.push(id);
+        self.cons.push(con);
+        self.after(KEEPALIVE, Event::Tick(id));
+        id
+    }
+
+    /// The session with a node, which is dialled if there is none.
+    pub(super) fn connect_to(&mut self, node: usize, peer: usize) -> usize {
+        let target = Peer {
+            name: self.nodes[peer].name(),
+            addr: self.nodes[peer].addr,
+            policy: self.plan.kind.dialler(),
+        };
+        if let Some(id) = self.nodes[node].registered(target.addr) {
+            return id;
+        }
+        let (rx, tx) = v1::connection(target, &self.nodes[node].local);
+        let id = self.add(Con::new(node, peer, target, rx, tx));
+        self.nodes[node].register(target.addr, id);
+        self.trace(format_args!("con {id}: node {node} connects to {peer}"));
+        self.wake(Owner::Con(id));
+        id
+    }
+
+    /// A caller sends: on an open connection on its own thread.
+    pub(super) fn send(&mut self, id: usize) {
+        let number = self.model.send(id, self.cons[id].peer);
+        let msg = self.message(number);
+        let con = &mut self.cons[id];
+        self.stats.add("woken from standby", (con.tx.state() == ConState::Standby).into());
+        let direct = con.tx.state() == ConState::Open && !con.tx.wants_write();
+        con.recent.push((con.tx.send(msg), number));
+        if con.recent.len() > 12 {
+            con.recent.remove(0);
+        }
+        let mut rest = true;
+        if let Some(End { link, side }) = con.end.filter(|_| direct) {
+            let mut sock = Socket { link: &mut self.links[link], side };
+            let cx = self.nodes[con.node].context(self.base);
+            match con.tx.try_write(&mut sock, &cx) {
+                Ok(all) => rest = !all,
+                Err(fault) => con.fault = Some(fault),
+            }
+            self.pump(link);
+        }
+        let state = self.cons[id].tx.state();
+        self.trace(format_args!("con {id}: sends message {number} ({state})"));
+        if rest {
+            self.wake(Owner::Con(id));
+        }
+    }
+
+    /// A caller takes a message back.
+    pub(super) fn revoke(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        if con.recent.is_empty() {
+            return;
+        }
+        let (msg_id, number) = con.recent.remove(self.random.index(con.recent.len()));
+        let waits = &con.tx.session.out_queue;
+        let unsent =
+            waits.iter().any(|q| number == self::number(&q.msg) && q.msg.header.seq == Seq(0));
+        let in_kvec = con.tx.out_kvec.holds(msg_id.number());
+        let first_time = con.requeued.is_none_or(|up_to| up_to < number);
+        if con.tx.revoke(msg_id) {
+            self.model.revoke(number, unsent || in_kvec && first_time);
+            self.stats.bump("revoked");
+            self.trace(format_args!("con {id}: revokes {number}, unsent {unsent}, half {in_kvec}"));
+        }
+        self.wake(Owner::Con(id));
+    }
+
+    /// A caller ends the session.
+    pub(super) fn mark_down(&mut self, id: usize) {
+        self.trace(format_args!("con {id}: marked down"));
+        self.end_con(id);
+    }
+
+    /// The last things a worker does.
+    pub(super) fn end_con(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        if std::mem::replace(&mut con.dead, true) {
+            return;
+        }
+        con.tx.close();
+        con.rx.prepare_read_banner();
+        self.model.lost(con.node, con.peer);
+        self.nodes[con.node].forget(id);
+        let ends = [con.end.take(), con.take_over.take().map(|t| t.1)];
+        for End { link, side } in ends.into_iter().flatten() {
+            self.links[link].close(side);
+            self.pump(link);
+        }
+    }
+
+    /// One round of a worker.
+    pub(super) fn step(&mut self, id: usize) {
+        if self.cons[id].dead {
+            return;
+        }
+        if self.cons[id].take_over.is_some() {
+            // Nothing of the last socket counts any more, but it may have broken before.
+            let reset = self.cons[id].end.filter(|e| self.links[e.link].reset[e.side]);
+            if reset.is_some() && self.random.percent(50) {
+                self.fault(id, &Fault::Io(std::io::ErrorKind::ConnectionReset));
+            }
+            return;
+        }
+        match self.cons[id].tx.state() {
+            ConState::Standby | ConState::Closed => {}
+            ConState::Preopen => self.open_con(id),
+            _ => {
+                let outcome = self.run_con(id);
+                if let Some(end) = self.cons[id].end {
+                    self.pump(end.link);
+                }
+                if let Err(fault) = outcome {
+                    self.fault(id, &fault);
+                }
+            }
+        }
+    }
+
+    /// Dials after the backoff.
+    fn open_con(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        if con.dialling || con.take_over.is_some() {
+            return;
+        }
+        con.dialling = true;
+        con.attempt += 1;
+        let (delay, attempt) = (std::mem::take(&mut con.delay), con.attempt);
+        self.after(delay, Event::Dial(id, attempt));
+    }
+
+    /// The SYN leaves.
+    pub(super) fn dial(&mut self, id: usize, attempt: u32) {
+        let latency = self.latency();
+        let con = &self.cons[id];
+        if con.dead || con.attempt != attempt {
+            return;
+        }
+        if self.is_parted(con.node, con.peer) {
+            let refused = Fault::Io(std::io::ErrorKind::ConnectionRefused);
+            self.after(latency, Event::DialFailed(id, attempt, refused));
+        } else {
+            self.after(latency, Event::Dialled(id, attempt));
+        }
+    }
+
+    pub(super) fn dial_failed(&mut self, id: usize, attempt: u32, fault: &Fault) {
+        if !self.cons[id].dead && self.cons[id].attempt == attempt {
+            self.fault(id, fault);
+        }
+    }
+
+    /// TCP has connected.
+    pub(super) fn dialled(&mut self, id: usize, attempt: u32) {
+        let con = &mut self.cons[id];
+        if con.dead || con.attempt != attempt || con.take_over.is_some() {
+            return;
+        }
+        let (node, peer) = (con.node, con.peer);
+        let link = self.socket_pair(node, peer, Owner::Con(id));
+        let con = &mut self.cons[id];
+        con.dialling = false;
+        con.end = Some(End { link, side: 0 });
+        con.rx.prepare_read_banner();
+        con.tx.prepare_write_banner(&self.nodes[node].context(self.base));
+        self.trace(format_args!("con {id}: has dialled, link {link}"));
+        self.after(HANDSHAKE, Event::Timeout(id, attempt));
+        self.accepted(peer, node, End { link, side: 1 });
+        self.step(id);
+    }
+
+    /// The handshake has taken too long.
+    pub(super) fn late(&mut self, id: usize, attempt: u32) {
+        let con = &self.cons[id];
+        let busy = con.tx.state() != ConState::Open && con.take_over.is_none();
+        if !con.dead && con.attempt == attempt && busy {
+            let fault = Fault::TimedOut(con.rx.awaiting());
+            self.fault(id, &fault);
+        }
+    }
+
+    /// Every ten seconds: is the peer alive?
+    pub(super) fn tick(&mut self, id: usize) {
+        let now = self.now;
+        let con = &mut self.cons[id];
+        if con.dead {
+            return;
+        }
+        let silent = now.saturating_sub(con.heard);
+        let quiet = con.accepted && con.target.name.is_client();
+        match con.tx.state() {
+            ConState::Standby => {
+                self.stats.add("woken from standby", (!con.target.policy.server).into());
+                con.tx.keepalive();
+                self.wake(Owner::Con(id));
+            }
+            ConState::Open if silent >= 3 * KEEPALIVE && !quiet && con.take_over.is_none() => {
+                self.fault(id, &Fault::TimedOut("answer to keepalives"));
+            }
+            ConState::Open if silent >= KEEPALIVE => {
+                con.tx.keepalive();
+                self.wake(Owner::Con(id));
+            }
+            _ => {}
+        }
+        self.after(KEEPALIVE, Event::Tick(id));
+    }
+
+    /// Writes, and reads until there is no more, or until something must be written first.
+    fn run_con(&mut self, id: usize) -> Result<(), Fault> {
+        let con = &mut self.cons[id];
+        let Some(End { link, side }) = con.end else { return Ok(()) };
+        if let Some(fault) = con.fault.take() {
+            return Err(fault);
+        }
+        let cx = self.nodes[con.node].context(self.base);
+        let mut sock = Socket { link: &mut self.links[link], side };
+        con.tx.try_write(&mut sock, &cx)?;
+        if Rx::is_gated(&con.tx) || !sock.link.is_readable(side) {
+            return Ok(());
+        }
+        con.heard = self.now;
+        con.rx.readable();
+        loop {
+            let con = &mut self.cons[id];
+            let mut sock = Socket { link: &mut self.links[link], side };
+            let Some(incoming) = con.rx.read_partial(&mut sock)? else { break };
+            self.process(id, incoming)?;
+            if self.cons[id].dead || Rx::is_gated(&self.cons[id].tx) {
+                break;
+            }
+        }
+        let con = &self.cons[id];
+        if con.dead {
+            return Ok(());
+        }
+        if let Some(throttle) = con.rx.throttled() {
+            self.stats.bump("throttled");
+            let wakes = self.wakes.clone();
+            throttle.wait(id, Box::new(move || wakes.lock().unwrap().push(id)));
+        }
+        let (now, con) = (self.base, &mut self.cons[id]);
+        let mut sock = Socket { link: &mut self.links[link], side };
+        con.tx.try_write(&mut sock, &self.nodes[con.node].context(now))?;
+        let waits = Rx::is_gated(&con.tx) || con.rx.throttled().is_some();
+        if !waits && self.links[link].is_readable(side) {
+            self.wake(Owner::Con(id));
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, id: usize, incoming: Incoming) -> Result<(), Fault> {
+        let con = &mut self.cons[id];
+        let seq = matches!(incoming, Incoming::Seq(..) | Incoming::PeerSeq(_));
+        let waits = con.tx.session.out_queue.len();
+        match &incoming {
+            Incoming::ConnectReply(msg) => self.stats.bump(msg.reply.tag_name().unwrap_or("?")),
+            Incoming::Seq(..) => self.stats.bump("SEQ"),
+            _ => {}
+        }
+        let cx = self.nodes[con.node].context(self.base);
+        let event = con.rx.process(&mut con.tx, incoming, &cx)?;
+        con.in_doubt &= con.tx.state() != ConState::Open;
+        if seq && con.tx.session.out_queue.len() < waits {
+            self.stats.bump("SEQ has trimmed");
+        }
+        let (_, acked) = con.tx.progress();
+        if std::mem::replace(&mut con.acked, acked) != acked {
+            con.backoff.reset();
+        }
+        if let Some(event) = event {
+            self.tell(id, event);
+        }
+        let oldest = self.cons[id].oldest();
+        self.model.kept(id, oldest);
+        Ok(())
+    }
+
+    fn tell(&mut self, id: usize, event: v1::Event) {
+        let con = &mut self.cons[id];
+        con.heard = self.now;
+        match event {
+            v1::Event::Message(msg) => {
+                con.backoff.reset();
+                let (node, number) = (con.node, number(&msg));
+                self.trace(format_args!("con {id}: message {number}, seq {}", msg.header.seq));
+                self.model.deliver(id, node, number);
+                if msg.front != self.front(number) || msg.data != self.data(number) {
+                    self.model.broken("damaged", format!("message {number}"));
+                }
+                self.hold(node, msg);
+                if self.random.percent(5) && !self.is_done() {
+                    // From the callback, while what came with the message is still to be read.
+                    self.send(id);
+                }
+            }
+            v1::Event::RemoteReset => {
+                self.stats.bump("remote resets");
+                con.recent.clear();
+                let (node, peer, in_doubt) = (con.node, con.peer, con.in_doubt);
+                self.trace(format_args!("con {id}: remote reset"));
+                self.model.remote_reset(id, node, peer, in_doubt);
+            }
+            v1::Event::Connected(_) => {
+                con.accepted = false;
+                self.trace(format_args!("con {id}: connected"));
+            }
+            v1::Event::Accepted(_) => {
+                con.accepted = true;
+                self.trace(format_args!("con {id}: accepted"));
+            }
+            v1::Event::KeepaliveAck(_) => con.backoff.reset(),
+            v1::Event::Acked(_) => {}
+        }
+    }
+
+    /// The worker takes over an accepted socket.
+    pub(super) fn take_over(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        let Some((socket, end)) = con.take_over.take().filter(|_| !con.dead) else { return };
+        if let Some(End { link, side }) = con.end.replace(end) {
+            self.links[link].close(side);
+            self.pump(link);
+        }
+        self.note_requeue(id);
+        let con = &mut self.cons[id];
+        con.attempt += 1;
+        con.dialling = false;
+        con.delay = 0;
+        con.fault = None;
+        con.heard = self.now;
+        let events = con.rx.take_over(&mut con.tx, *socket);
+        self.trace(format_args!("con {id}: takes over link {}", end.link));
+        let ready = events.iter().flatten().any(|e| matches!(e, v1::Event::Accepted(_)));
+        events.into_iter().flatten().for_each(|event| self.tell(id, event));
+        self.cons[id].in_doubt |= ready;
+        let oldest = self.cons[id].oldest();
+        self.model.kept(id, oldest);
+        self.after(HANDSHAKE, Event::Timeout(id, self.cons[id].attempt));
+        self.step(id);
+    }
+
+    /// What was sent may have got through although its socket is gone.
+    fn note_requeue(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        let sent = &con.tx.session.out_sent;
+        self.stats.add("requeued two or more", (sent.len() >= 2).into());
+        con.requeued = con.requeued.max(sent.back().map(|q| number(&q.msg)));
+    }
+
+    pub(super) fn fault(&mut self, id: usize, fault: &Fault) {
+        self.note_requeue(id);
+        self.check_honest(fault);
+        if *fault == Fault::Aborted {
+            self.stats.bump("revoked in mid-frame");
+        }
+        let con = &mut self.cons[id];
+        let state = con.tx.state();
+        con.attempt += 1;
+        con.dialling = false;
+        con.fault = None;
+        let cx = self.nodes[con.node].context(self.base);
+        let consequence = con_fault(&mut con.rx, &mut con.tx, fault, &cx);
+        con.delay = match consequence {
+            Consequence::Redial => con.backoff.broken().as_micros() as Time,
+            Consequence::Backoff => con.backoff.failed().as_micros() as Time,
+            Consequence::Wait => WAIT,
+            _ => 0,
+        };
+        let ended = con.end.take();
+        self.trace(format_args!("con {id}: {state}: {fault}; {consequence:?}"));
+        if let Some(End { link, side }) = ended {
+            self.links[link].close(side);
+            self.pump(link);
+        }
+        if consequence == Consequence::Close {
+            let Con { node, peer, .. } = self.cons[id];
+            if !self.cons[id].target.policy.server {
+                self.after(SEC, Event::Redial(node, peer));
+            }
+            return self.end_con(id);
+        }
+        let oldest = self.cons[id].oldest();
+        self.model.kept(id, oldest);
+        self.step(id);
+    }
+
+    /// What the network alone cannot do: both peers are honest, and nothing is damaged.
+    pub(super) fn check_honest(&mut self, fault: &Fault) {
+        let network = matches!(
+            fault,
+            Fault::Io(_) | Fault::PeerClosed | Fault::TimedOut(_) | Fault::Wait | Fault::Replaced
+        );
+        // A dialler takes no gap, and a message that is taken back half-way is none.
+        let revoked = matches!(fault, Fault::Aborted | Fault::OutOfOrder { .. })
+            && self.stats.0.contains_key("revoked");
+        // Who is told to try again as long as a worker does not come to a socket gives up some time.
+        let busy = matches!(fault, Fault::TooManyRounds(_))
+            && self.cons.iter().any(|c| !c.dead && c.take_over.is_some());
+        if !network && !busy && !revoked {
+            self.model.broken("a fault between honest peers", fault.to_string());
+        }
+    }
+
+    /// Whether it has said and heard all there is; or else what it waits for.
+    pub(super) fn unrest(&mut self, id: usize) -> Option<String> {
+        let missing = self.model.missing(id);
+        let con = &self.cons[id];
+        let lossless = self.plan.kind.lossless();
+        let what = match con.tx.state() {
+            ConState::Open | ConState::Standby => match () {
+                () if con.take_over.is_some() => "a socket to be taken over",
+                () if !con.tx.is_flushed() => "room in the socket",
+                () if lossless && !con.tx.is_acked() => "an acknowledgement",
+                () if missing.is_some() => "the delivery of what it has sent",
+                () if lossless && con.tx.session.ack_due() && con.tx.state() == ConState::Open => {
+                    "its own acknowledgement"
+                }
+                () => return None,
+            },
+            _ => "an open session",
+        };
+        Some(format!("con {id} of node {}: {}: {what} ({missing:?})", con.node, con.tx.state()))
+    }
+}

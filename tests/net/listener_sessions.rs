@@ -1,0 +1,167 @@
+//! Whose session a socket becomes, and how long a session is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ceph_msgr::error::ErrorKind;
+use ceph_msgr::msgr::v1::Peer;
+use ceph_msgr::msgr::{Fault, Policy};
+use ceph_msgr::net::Timeouts;
+use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
+
+use crate::common::acceptor::*;
+use crate::common::client::*;
+use crate::common::dialler::*;
+use crate::common::server::*;
+
+fn client(id: &str) -> Connect {
+    let authorizer = none_authorizer(TYPE_CLIENT, id, 4100);
+    Connect { flags: 0, authorizer, ..ask() }
+}
+
+fn osd_numbered(id: &str) -> Connect {
+    Connect {
+        host_type: TYPE_OSD,
+        protocol_version: 10,
+        flags: 0,
+        authorizer: none_authorizer(TYPE_OSD, id, 0),
+        ..ask()
+    }
+}
+
+#[test]
+fn a_stranger_at_the_same_address_does_not_get_the_session() {
+    let (_messenger, listener, heards) = serve(Policy::STATEFUL_SERVER, patient());
+    let mut wire = dial(addr(&listener));
+    let own = wire.stream().local_addr().unwrap();
+    wire.open_as(own, 5, &client("alice"));
+    heards.accepted();
+    for other in [client("mallory"), osd_numbered("0")] {
+        for (global_seq, connect_seq) in [(2, 0), (3, 1), (4, 2), (0, 0)] {
+            let mut thief = dial(addr(&listener));
+            thief.introduce(own, 5);
+            let claim = Connect { global_seq, connect_seq, ..other.clone() };
+            assert_eq!(thief.connect(&claim), (BADAUTHORIZER, vec![]));
+        }
+    }
+    only(&listener).send(msg(b"for alice")).unwrap();
+    assert_eq!(wire.msg().front, b"for alice");
+    assert!(heards.rest().is_empty());
+    // Herself is let in.
+    let mut again = dial(addr(&listener));
+    again.introduce(own, 5);
+    let (tag, _) = again.connect(&Connect { global_seq: 2, connect_seq: 2, ..client("alice") });
+    assert_eq!(tag, SEQ);
+    wire.wait_closed();
+    listener.close(soon()).unwrap();
+}
+
+#[test]
+fn another_osd_does_not_get_a_session_that_was_dialled() {
+    let (messenger, listener, heards) = serve(Policy::LOSSLESS_PEER, patient());
+    let theirs = Acceptor::new();
+    let name = EntityName::new(EntityType::OSD, 5);
+    let at = EntityAddr::legacy(theirs.addr(), 0);
+    let peer = Peer { name, addr: at, policy: Policy::LOSSLESS_PEER };
+    let (dispatcher, dialled) = recorder();
+    let con = messenger.connect_to(peer, Arc::new(AuthNone), dispatcher).unwrap();
+    let mut wire = theirs.accept();
+    wire.hellos();
+    let connect = wire.read_connect();
+    wire.open_with(
+        &Reply { protocol_version: 10, ..Reply::opens(SEQ, &connect, false) },
+        &connect,
+        0,
+    );
+    dialled.connected();
+    for (id, expected) in [("6", BADAUTHORIZER), ("5", RETRY_SESSION)] {
+        let mut socket = dial(addr(&listener));
+        socket.introduce(theirs.addr(), 0);
+        let claim = Connect { global_seq: 7, connect_seq: 1, ..osd_numbered(id) };
+        assert_eq!(socket.connect(&claim).0, expected, "osd.{id}");
+    }
+    con.send(msg(b"for osd.5")).unwrap();
+    assert_eq!(wire.msg().front, b"for osd.5");
+    assert!(heards.rest().is_empty() && dialled.rest().is_empty());
+    listener.close(soon()).unwrap();
+    messenger.shutdown(soon()).unwrap();
+}
+
+#[test]
+fn connect_to_gives_the_session_that_there_is() {
+    let (messenger, listener, heards) = serve(Policy::LOSSLESS_PEER, patient());
+    let mut wire = dial(addr(&listener));
+    let own = wire.stream().local_addr().unwrap();
+    wire.open_as(own, 5, &osd_numbered("8"));
+    heards.accepted();
+    let accepted = only(&listener);
+    let (dispatcher, _) = recorder();
+    let again = messenger.connect_to(*accepted.peer(), Arc::new(AuthNone), dispatcher).unwrap();
+    assert_eq!((again.id(), messenger.connections()), (accepted.id(), 1));
+    assert_eq!(again.peer().name, EntityName::new(EntityType::OSD, 8));
+    again.send(msg(b"the same")).unwrap();
+    assert_eq!(wire.msg().front, b"the same");
+    // Another nonce is another peer; and what is closed is not given out.
+    let (dispatcher, _) = recorder();
+    let mut other = *accepted.peer();
+    other.addr.nonce += 1;
+    let other = messenger.connect_to(other, Arc::new(AuthNone), dispatcher).unwrap();
+    assert_ne!(other.id(), accepted.id());
+    accepted.close(soon()).unwrap();
+    let (dispatcher, _) = recorder();
+    let new = messenger.connect_to(*accepted.peer(), Arc::new(AuthNone), dispatcher).unwrap();
+    assert_ne!(new.id(), accepted.id());
+    listener.close(soon()).unwrap();
+    messenger.shutdown(soon()).unwrap();
+}
+
+#[test]
+fn a_newer_lossy_session_ends_the_older_and_its_owner_hears_why() {
+    let (_messenger, listener, heards) = serve(Policy::STATELESS_REGISTERED_SERVER, patient());
+    let mut old = dial(addr(&listener));
+    let own = old.stream().local_addr().unwrap();
+    old.open_as(own, 5, &Connect { global_seq: 3, ..ask() });
+    heards.accepted();
+    let old_con = only(&listener);
+    // An attempt that is older than the session is told so.
+    let mut stale = dial(addr(&listener));
+    stale.introduce(own, 5);
+    assert_eq!(stale.connect(&Connect { global_seq: 2, ..ask() }).0, RETRY_GLOBAL);
+    let mut new = dial(addr(&listener));
+    new.open_as(own, 5, &Connect { global_seq: 4, ..ask() });
+    old.wait_closed();
+    let both = [heards.next(), heards.next()];
+    let replaced = Fault::Replaced.to_string();
+    let told = |heard: &Heard| matches!(heard, Heard::Reset(_, text) if text.contains(&replaced));
+    assert!(both.iter().any(told), "{both:?}");
+    assert!(both.iter().any(|heard| matches!(heard, Heard::Accepted)), "{both:?}");
+    assert!(old_con.is_closed() && old_con.send(msg(b"")).is_err());
+    until("the old one is gone", || listener.counts().connections == 1);
+    only(&listener).send(msg(b"new")).unwrap();
+    assert_eq!(new.msg().front, b"new");
+    drop(old_con);
+    listener.close(soon()).unwrap();
+}
+
+#[test]
+fn idle_sessions_end_whether_they_are_open_or_stand_by() {
+    let timeouts = Timeouts { idle: Some(Duration::from_millis(100)), ..patient() };
+    // A lossy one ends with its socket; a lossless one stands by first.
+    for (policy, step) in [
+        (Policy::STATELESS_SERVER, "no traffic in time"),
+        (Policy::STATEFUL_SERVER, "no peer that comes back in time"),
+    ] {
+        let (messenger, listener, heards) = serve(policy, timeouts);
+        let mut wire = dial(addr(&listener));
+        wire.open_session(1, &Connect { flags: policy.lossy.into(), ..ask() });
+        heards.accepted();
+        wire.wait_closed();
+        let (kind, text) = heards.reset();
+        assert_eq!(kind, ErrorKind::Timeout);
+        assert!(text.contains(step), "{text}");
+        until("it is forgotten", || {
+            listener.counts().connections == 0 && messenger.connections() == 0
+        });
+        listener.close(soon()).unwrap();
+    }
+}

@@ -1,0 +1,62 @@
+//! A connection for whose next message there is no room sleeps, and does not take its peer for dead.
+//! The one test here has the process for itself: it looks at a thread of it.
+
+mod common;
+
+use std::time::Duration;
+
+use ceph_msgr::msgr::{Policy, Throttle};
+use ceph_msgr::net::Timeouts;
+use ceph_msgr::types::EntityType;
+use common::client::*;
+use common::dialler::*;
+use common::server::*;
+
+/// What `/proc` tells of a thread with that name: how often it slept, and its ticks of processor time.
+fn thread(name: &str) -> (u64, u64) {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let mut found = tasks.map(|task| task.expect("a thread").path());
+    let task = found.find(|task| read(task.join("comm")).trim() == name).expect("it runs");
+    let status = read(task.join("status"));
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"));
+    let slept = line.and_then(|line| line.split_whitespace().nth(1)).expect("a count");
+    let stat = read(task.join("stat"));
+    let fields: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
+    (slept.parse().expect("a number"), ticks(11) + ticks(12))
+}
+
+#[test]
+fn a_connection_without_room_sleeps_and_keeps_its_peer() {
+    let timeouts = Timeouts {
+        keepalive: Some(Duration::from_millis(500)),
+        keepalive_timeout: Duration::from_secs(1),
+        ..patient()
+    };
+    let (messenger, listener, heards) = serve(Policy::STATELESS_SERVER, timeouts);
+    let throttle = Throttle::new(1, 1 << 20);
+    messenger.set_throttle(EntityType::OSD, throttle.clone());
+    let mut wire = dial(addr(&listener));
+    let authorizer = none_authorizer(TYPE_OSD, "4", 0);
+    let osd = Connect { host_type: TYPE_OSD, protocol_version: 10, authorizer, ..ask() };
+    wire.open_session(1, &osd);
+    heards.accepted();
+    for seq in 1..=5 {
+        wire.send_msg(seq, 42, &seq.to_le_bytes(), b"");
+    }
+    let mut kept = heards.message();
+    // It looks at the time now and then. Meanwhile the peer, which says nothing, would have been given
+    // up were it not this side that does not listen.
+    let before = thread("msgr-osd.4");
+    until("it has slept for long", || thread("msgr-osd.4").0 >= before.0 + 6);
+    let after = thread("msgr-osd.4");
+    assert!(after.1 - before.1 < 20, "it spins: {} ticks", after.1 - before.1);
+    assert_eq!((throttle.held(), listener.counts().connections), ((1, 8), 1));
+    for seq in 2..=5u64 {
+        drop(kept);
+        kept = heards.message();
+        assert_eq!(kept.front[..], seq.to_le_bytes());
+    }
+    listener.close(soon()).unwrap();
+}
