@@ -26,8 +26,7 @@ pub(crate) fn table(client: &Client) -> Result<()> {
         large_raw = large_raw.min(raw::one_way(LARGE, STREAM)?);
     }
     let per_s = |took: Duration| f64::from(ROUND_TRIPS) / took.as_secs_f64();
-    let mib_per_s =
-        |took: Duration| f64::from(STREAM) * (LARGE >> 20) as f64 / took.as_secs_f64();
+    let mib_per_s = |took: Duration| f64::from(STREAM) * (LARGE >> 20) as f64 / took.as_secs_f64();
     println!("                                   messenger v1      raw TCP      ratio");
     row("round trips of 4 KiB each second", per_s(small), per_s(small_raw));
     row("MiB each second, 4 MiB messages", mib_per_s(large), mib_per_s(large_raw));
