@@ -19,7 +19,7 @@
 //!
 //! ```text
 //!  cluster   Cluster, Command          what a tool opens
-//!  testing   Monitor, MonSession       scripted peers, for a tool's tests
+//!  testing   Mon, Daemon               scripted peers, for a tool's tests
 //!  mon       MonClient, MonMap         a session with some monitor, kept up
 //!  messages  MMonCommand, …            typed bodies
 //!  net       Messenger, Connection     sockets, threads, deadlines
@@ -35,7 +35,7 @@
 //!
 //! # What it does not do
 //!
-//! Messenger v2, the accepting side, and objects are not here yet; the README has the limits.
+//! Messenger v2 and objects are not here yet; the README has the limits.
 //!
 //! # Stability
 //!

@@ -171,19 +171,7 @@ const SOME_KEY: &str = "AQDh4gVryECnHxAAAQEBAQEBAQEBAQEBAQEBAQ==";
 /// The example, built if it is not there or old.
 fn example() -> &'static Path {
     static EXAMPLE: OnceLock<PathBuf> = OnceLock::new();
-    EXAMPLE.get_or_init(|| {
-        // target/PROFILE/deps/cli-HASH
-        let test = std::env::current_exe().expect("the path of this test");
-        let profile = test.ancestors().nth(2).expect("target/PROFILE");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "ceph"]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo");
-        assert!(status.success(), "examples/ceph.rs does not build");
-        profile.join("examples/ceph")
-    })
+    EXAMPLE.get_or_init(|| common::example::build("ceph"))
 }
 
 /// The cluster for as long as nobody else shall change it or look at it.

@@ -1,14 +1,18 @@
 //! A [`Cluster`] against the scripted peers of `ceph_msgr::testing`: what the author of a tool does
 //! in the tool's tests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
+use ceph_msgr::auth::cephx::KeyServerOptions;
 use ceph_msgr::crypto::{CryptoKey, KeyType};
+use ceph_msgr::denc::Decode as _;
+use ceph_msgr::messages::types::CEPH_MSG_AUTH;
+use ceph_msgr::mon::{MapEvent, MonMap};
 use ceph_msgr::net::Deadline;
-use ceph_msgr::testing::{Arrived, CommandReply, Commands, Mon};
+use ceph_msgr::testing::{Arrival, Arrived, CommandReply, Commands, Mon, SimpleOSD};
 use ceph_msgr::types::EntityType;
 use ceph_msgr::{Cluster, Command, ErrorKind};
 
@@ -45,6 +49,9 @@ fn a_command_is_answered_with_what_the_test_says() {
     assert_eq!(output.outs, "for client.admin");
     assert_eq!(text(&output.outbl), "config-key set the value");
     assert_eq!(cluster.fsid().expect("a monmap"), mon.monitor().fsid());
+    let output = cluster.mon_command(&"mon getmap".into()).expect("an answer");
+    let map = MonMap::from_bytes(&output.outbl).expect("a monmap");
+    assert_eq!(map, *cluster.monmap().expect("a monmap"));
 
     let arrived = mon.wait_for(|a| a.command().is_some(), soon()).expect("the command");
     let request = arrived.command().expect("a command");
@@ -85,9 +92,7 @@ fn daemons_take_commands_where_the_maps_say_that_they_are() {
     assert_eq!(text(&output.outbl), "version ");
 
     for (daemon, prefix) in [(&osd, "version"), (&mgr, "pg dump")] {
-        let command = |a: &ceph_msgr::testing::Arrival| {
-            a.command().is_some_and(|request| request.prefix == prefix)
-        };
+        let command = |a: &Arrival| a.command().is_some_and(|request| request.prefix == prefix);
         daemon.wait_for(command, soon()).expect("the command");
     }
     mon.set_osd(3, None);
@@ -155,4 +160,86 @@ fn a_monitor_that_refuses_is_found_again() {
     assert!(late.expect_err("nobody listens").is_retryable());
     mon.accept().expect("it listens again");
     open(&mon).mon_command(&"status".into()).expect("an answer");
+}
+
+#[test]
+fn a_new_map_goes_to_those_who_subscribed() {
+    let mon = Mon::builder().start().expect("a monitor");
+    let cluster = open(&mon);
+    let events = cluster.events();
+    cluster.mon().subscribe("osdmap", 0, false).expect("a subscription");
+    let next = || loop {
+        if let MapEvent::OsdMap(map) = events.recv(soon()).expect("a map") {
+            return map.newest_map.0;
+        }
+    };
+    assert_eq!(next(), 1, "the one that there was");
+    mon.set_osd(0, Some(SimpleOSD::default()));
+    assert_eq!(next(), 2);
+    mon.pause();
+    mon.set_osd(0, None);
+    mon.resume();
+    assert_eq!(next(), 3);
+    assert!(!cluster.osdmap().expect("a map").exists(0));
+}
+
+#[test]
+fn tickets_are_renewed_before_they_expire() {
+    let ttl = Duration::from_secs(2);
+    let options = KeyServerOptions {
+        auth_mon_ticket_ttl: ttl,
+        auth_service_ticket_ttl: ttl,
+        auth_service_cipher: KeyType::Aes,
+    };
+    let mon = Mon::builder().key_server_options(options).start().expect("a monitor");
+    let osd = mon.start_osd(0, mon.service(EntityType::OSD, echo())).expect("an OSD");
+    let cluster = open(&mon);
+    let is_auth = |a: &Arrival| a.message().is_some_and(|m| m.header.msg_type == CEPH_MSG_AUTH);
+    let logins = mon.arrivals().iter().filter(|a| is_auth(a)).count();
+    // By then the tickets of the login have expired.
+    mon.wait_for_nth(logins + 2, is_auth, soon()).expect("two renewals");
+    cluster.osd_command(0, &"version".into()).expect("an answer");
+    osd.wait_for(|a| matches!(a.what, Arrived::Login), soon()).expect("a ticket");
+    assert_eq!(mon.connections().len(), 1);
+}
+
+#[test]
+fn a_handler_may_use_the_monitor_that_it_answers_for() {
+    let slot: Arc<OnceLock<Weak<Mon>>> = Arc::default();
+    let seen = Arc::clone(&slot);
+    let commands = Commands::new().on("osd new", "", move |_| {
+        let mon = seen.get().and_then(Weak::upgrade).expect("a monitor");
+        mon.set_osd(7, Some(SimpleOSD::default()));
+        CommandReply::ok("")
+    });
+    let mon = Arc::new(Mon::builder().commands(commands).start().expect("a monitor"));
+    slot.set(Arc::downgrade(&mon)).expect("it is empty");
+    let cluster = open(&mon);
+    cluster.mon_command(&"osd new".into()).expect("an answer");
+    assert!(cluster.osdmap().expect("a map").exists(7));
+}
+
+#[test]
+fn a_dropped_monitor_is_gone() {
+    let mon = Mon::builder().commands(echo()).start().expect("a monitor");
+    let cluster = open(&mon);
+    let held = mon.connections();
+    drop(mon);
+    assert!(held.iter().all(ceph_msgr::net::Connection::is_closed));
+    let hurried = cluster.with_timeout(Duration::from_millis(300));
+    assert!(hurried.mon_command(&"status".into()).expect_err("it is gone").is_retryable());
+}
+
+#[test]
+fn what_arrived_is_kept_within_bounds() {
+    let mon = Mon::builder().commands(echo()).start().expect("a monitor");
+    let cluster = open(&mon);
+    for _ in 0..5 {
+        let cmd = Command::new("much").input(vec![b'x'; 4 << 20]);
+        cluster.mon_command(&cmd).expect("an answer");
+    }
+    let kept: Vec<_> = mon.arrivals();
+    let bytes: usize = kept.iter().filter_map(Arrival::command).map(|c| c.inbl.len()).sum();
+    assert!(bytes <= 16 << 20, "{bytes}");
+    assert_eq!(kept.iter().filter_map(Arrival::command).count(), 3, "and the newest are there");
 }

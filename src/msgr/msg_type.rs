@@ -1,4 +1,4 @@
-//! Message type numbers that a client meets (`src/include/ceph_fs.h`, `src/msg/Message.h`).
+//! Message type numbers that a client or a monitor meets (`src/include/ceph_fs.h`, `src/msg/Message.h`).
 
 macro_rules! types {
     ($($(#[$doc:meta])* $const:ident = $n:literal, $name:literal;)*) => {
@@ -61,6 +61,11 @@ types! {
     CEPH_MSG_OSD_BACKOFF = 61, "osd_backoff";
     MSG_CONFIG = 62, "config";
     MSG_GET_CONFIG = 63, "get_config";
+
+    MSG_OSD_BOOT = 71, "osd_boot";
+    MSG_OSD_ALIVE = 73, "osd_alive";
+
+    MSG_MDS_BEACON = 100, "mdsbeacon";
 
     /// To and from a monitor, an OSD, an MDS; to and from a manager only where `mgr` says so.
     MSG_COMMAND = 97, "command";

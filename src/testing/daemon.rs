@@ -135,14 +135,17 @@ impl Daemon {
         self.hub.resume();
     }
 
-    /// Ends all connections and waits for their threads, at most to the deadline.
+    /// Ends for good: closes all connections and waits for their threads, at most to the deadline.
+    /// What arrived can still be seen.
     pub fn close(&self, deadline: Deadline) -> Result<()> {
         let stopped = match self.listener().take() {
             Some(listener) => listener.stop(deadline),
             None => Ok(()),
         };
         self.hub.close();
-        stopped.and(self.messenger.shutdown(deadline))
+        let ended = self.messenger.shutdown(deadline);
+        self.hub.record.close();
+        stopped.and(ended)
     }
 
     fn listener(&self) -> MutexGuard<'_, Option<Listener>> {

@@ -91,6 +91,13 @@ struct PeerState {
     inbox: VecDeque<Message>,
 }
 
+/// What there is to do, and who is to do it; a machine that is not there is new.
+struct Task {
+    con: Connection,
+    machine: Option<Box<dyn Machine>>,
+    work: Work,
+}
+
 enum Work {
     Subs,
     Dispatch(Message),
@@ -151,7 +158,7 @@ impl Hub {
     /// Does what there is to do for a connection, unless somebody else is at it.
     fn run(&self, id: u64) {
         let Some(new_machine) = self.new_machine.get() else { return };
-        while let Some((con, machine, work)) = self.take_work(id) {
+        while let Some(Task { con, machine, work }) = self.take_work(id) {
             let mut machine = machine.unwrap_or_else(|| new_machine(con.features()));
             let replies = match work {
                 Work::Subs => Ok(machine.check_subs()),
@@ -174,8 +181,16 @@ impl Hub {
     }
 
     /// A function of its own, so that the lock is let go of before the work begins.
-    fn take_work(&self, id: u64) -> Option<(Connection, Option<Box<dyn Machine>>, Work)> {
-        self.lock().take_work(id)
+    fn take_work(&self, id: u64) -> Option<Task> {
+        let mut state = self.lock();
+        let paused = state.paused;
+        let peer = state.peers.get_mut(&id).filter(|peer| !paused && !peer.busy)?;
+        let work = match std::mem::take(&mut peer.subs_due) {
+            true => Work::Subs,
+            false => Work::Dispatch(peer.inbox.pop_front()?),
+        };
+        peer.busy = true;
+        Some(Task { con: peer.con.clone(), machine: peer.machine.take(), work })
     }
 
     fn dispatch(
@@ -190,18 +205,6 @@ impl Hub {
             self.record.add(con, Arrived::Login);
         }
         Ok(replies)
-    }
-}
-
-impl State {
-    fn take_work(&mut self, id: u64) -> Option<(Connection, Option<Box<dyn Machine>>, Work)> {
-        let peer = self.peers.get_mut(&id).filter(|peer| !self.paused && !peer.busy)?;
-        let work = match std::mem::take(&mut peer.subs_due) {
-            true => Work::Subs,
-            false => Work::Dispatch(peer.inbox.pop_front()?),
-        };
-        peer.busy = true;
-        Some((peer.con.clone(), peer.machine.take(), work))
     }
 }
 

@@ -52,6 +52,7 @@ struct Kept {
     arrivals: VecDeque<Arrival>,
     bytes: usize,
     last: u64,
+    closed: bool,
 }
 
 impl Arrival {
@@ -109,6 +110,12 @@ impl Record {
         self.lock().arrivals.iter().cloned().collect()
     }
 
+    /// Nothing more will arrive.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
     pub(super) fn wait_for(
         &self,
         n: usize,
@@ -121,6 +128,9 @@ impl Record {
             let mut found = kept.arrivals.iter().filter(|arrival| wanted(arrival));
             if let Some(arrival) = found.nth(n.saturating_sub(1)) {
                 return Ok(arrival.clone());
+            }
+            if kept.closed {
+                return Err(Error::new(ErrorKind::Closed, "the daemon is closed"));
             }
             let (guard, in_time) = deadline.wait(&self.changed, kept);
             kept = guard;

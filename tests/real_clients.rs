@@ -1,0 +1,257 @@
+//! Ceph's own programs against the accepting side: clients and daemons of the installed release
+//! dial a scripted monitor. Nothing here starts a cluster.
+//!
+//! How often they connect is not asked: 16.2.15 takes a fast answer to a keepalive for a late one,
+//! and dials anew.
+
+mod common;
+#[path = "real_clients/program.rs"]
+mod program;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use ceph_msgr::auth::keyring::Keyring;
+use ceph_msgr::crypto::{CryptoKey, KeyType};
+use ceph_msgr::messages::Body as _;
+use ceph_msgr::messages::auth::MAuth;
+use ceph_msgr::messages::mon::MMonSubscribe;
+use ceph_msgr::messages::types::{MSG_MDS_BEACON, MSG_OSD_BOOT};
+use ceph_msgr::net::Deadline;
+use ceph_msgr::testing::{Arrival, CommandReply, Commands, Mon};
+use ceph_msgr::types::EntityType;
+use common::live::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use program::{Site, is_installed};
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+/// What no Ceph answers.
+fn commands() -> Commands {
+    Commands::new()
+        .on("status", "show cluster status", |_| CommandReply::ok("all is made up\n"))
+        .on("frob name=what,type=CephString", "frob it", |cmd| match cmd.arg("what") {
+            Some("good") => CommandReply::ok(format!("frobbed for {}\n", cmd.peer.name)),
+            _ => CommandReply::error(17, "that was frobbed before"),
+        })
+        .on("cat", "give the input back", |cmd| CommandReply::ok(cmd.inbl.clone()))
+}
+
+fn commands_of(daemon: &ceph_msgr::testing::Daemon) -> Vec<String> {
+    let arrivals = daemon.arrivals();
+    arrivals.iter().filter_map(Arrival::command).map(|cmd| cmd.prefix.clone()).collect()
+}
+
+/// `client.admin`, with every cap.
+fn mon() -> Mon {
+    Mon::builder().commands(commands()).start().expect("a monitor")
+}
+
+#[test]
+fn ceph_gets_answers_that_are_made_up() {
+    if !is_installed("ceph") {
+        return;
+    }
+    let mon = mon();
+    let site = Site::of(&mon);
+    let status = site.run("ceph", &["-m", &mon.mon_host(), "status"]);
+    assert_eq!((status.code, status.stdout.as_str()), (Some(0), "all is made up\n"), "{status:?}");
+    let good = site.run("ceph", &["-m", &mon.mon_host(), "frob", "good"]);
+    assert_eq!(good.stdout, "frobbed for client.admin\n", "{good:?}");
+
+    // ceph's exit code is the errno.
+    let bad = site.run("ceph", &["-m", &mon.mon_host(), "frob", "bad"]);
+    assert_eq!(bad.code, Some(17), "{bad:?}");
+    assert!(bad.stderr.contains("EEXIST: that was frobbed before"), "{bad:?}");
+
+    let input = site.file("input", "the input\n");
+    let cat = site.run("ceph", &["-m", &mon.mon_host(), "cat", "-i", &input]);
+    assert_eq!(cat.stdout, "the input\n", "{cat:?}");
+    assert!(commands_of(&mon).contains(&"frob".to_owned()));
+}
+
+#[test]
+fn ceph_with_another_key_is_denied() {
+    if !is_installed("ceph") {
+        return;
+    }
+    let mon = mon();
+    let mut keyring = Keyring::new();
+    let key = CryptoKey::generate(KeyType::Aes, Default::default()).expect("a key");
+    keyring.set_key(&"client.admin".parse().expect("a name"), key);
+    let site = Site::new(&mon.mon_host(), &keyring);
+    let status = site.run("ceph", &["status"]);
+    assert_eq!(status.code, Some(13), "EACCES: {status:?}");
+    assert!(status.stderr.to_lowercase().contains("permission denied"), "{status:?}");
+    assert!(commands_of(&mon).is_empty());
+}
+
+#[test]
+fn ceph_finds_the_daemons_of_the_maps() {
+    if !is_installed("ceph") {
+        return;
+    }
+    let mgr_commands =
+        Commands::new().on("pg stat", "", |_| CommandReply::ok("as many as you like\n"));
+    let osd_commands = Commands::new().on("version", "", |_| CommandReply::ok("made up, too\n"));
+    let mon =
+        Mon::builder().commands(commands().with_mgr(&mgr_commands)).start().expect("a monitor");
+    let osd = mon.start_osd(0, mon.service(EntityType::OSD, osd_commands)).expect("an OSD");
+    let mgr = mon.start_mgr("x", mon.service(EntityType::MGR, mgr_commands)).expect("a manager");
+    let site = Site::of(&mon);
+    let version = site.run("ceph", &["tell", "osd.0", "version"]);
+    assert_eq!(version.stdout, "made up, too\n", "{version:?}");
+    let pgs = site.run("ceph", &["pg", "stat"]);
+    assert_eq!(pgs.stdout, "as many as you like\n", "{pgs:?}");
+    assert!(commands_of(&osd).contains(&"version".to_owned()));
+    assert!(commands_of(&mgr).contains(&"pg stat".to_owned()));
+}
+
+#[test]
+fn rados_and_rbd_see_a_cluster_without_pools() {
+    if !is_installed("rados") || !is_installed("rbd") {
+        return;
+    }
+    let mon = mon();
+    let site = Site::of(&mon);
+    let pools = site.run("rados", &["-m", &mon.mon_host(), "lspools"]);
+    assert_eq!((pools.code, pools.stdout.as_str()), (Some(0), ""), "{pools:?}");
+    let images = site.run("rbd", &["-m", &mon.mon_host(), "ls"]);
+    assert_eq!(images.code, Some(2), "{images:?}");
+    assert!(images.stderr.contains("error opening default pool 'rbd'"), "{images:?}");
+}
+
+/// The monmap that arrives there says which cluster it is.
+#[test]
+fn librados_from_python_knows_the_cluster() {
+    const SCRIPT: &str = r#"
+import json, rados, sys
+cluster = rados.Rados(conffile=sys.argv[1], rados_id="admin")
+cluster.connect(timeout=30)
+print(cluster.get_fsid())
+print(cluster.mon_command(json.dumps({"prefix": "frob", "what": "good"}), b""))
+print(cluster.mon_command(json.dumps({"prefix": "no such thing"}), b"")[0])
+cluster.shutdown()
+"#;
+    let python = "/usr/bin/python3";
+    let mut import = std::process::Command::new(python);
+    let has = import.args(["-c", "import rados"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|status| status.success()) {
+        return common::skip("python3-rados is not installed");
+    }
+    let mon = mon();
+    let site = Site::of(&mon);
+    let run = site.run_bare(python, &["-c", SCRIPT, &site.conf()]);
+    let fsid = mon.monitor().fsid();
+    let wanted = format!("{fsid}\n(0, b'frobbed for client.admin\\n', '')\n-22\n");
+    assert_eq!(run.stdout, wanted, "{run:?}");
+}
+
+#[test]
+fn the_serve_example_tells_what_it_is_asked() {
+    if !is_installed("ceph") {
+        return;
+    }
+    let serve = common::example::build("serve");
+    let mon = mon();
+    let site = Site::of(&mon);
+    let keyring = site.file("keyring", &mon.keyring_text());
+    let args = ["--bind", "v1:127.0.0.1:0", "--keyring", &keyring, "--command-reply", "made up"];
+    let mut serve = site.spawn(serve.to_str().expect("UTF-8"), &args);
+    until("serve listens", || serve.stdout().contains('\n'));
+    let listening = serve.stdout();
+    let mon_host = listening.trim_end().strip_prefix("listening at ").expect("where");
+    let status = site.run("ceph", &["-m", mon_host, "osd", "tree"]);
+    assert_eq!((status.code, status.stdout.as_str()), (Some(0), "made up"), "{status:?}");
+
+    let pid = Pid::from_raw(serve.id().try_into().expect("a pid"));
+    kill(pid, Signal::SIGINT).expect("it runs");
+    until("serve ends", || serve.code().is_some());
+    assert_eq!(serve.code(), Some(Some(0)));
+    let told = serve.stdout();
+    for line in ["client.admin: logged in", "client.admin: command \"osd tree\" []"] {
+        assert!(told.contains(line), "no {line:?} in {told}");
+    }
+    let key = Keyring::read(keyring.as_ref()).expect("the keyring").to_text();
+    let key = key.lines().find_map(|line| line.trim().strip_prefix("key = ")).expect("a key");
+    assert!(!told.contains(key.trim()), "it tells the key");
+}
+
+#[test]
+fn serve_says_that_v2_comes_later() {
+    let serve = common::example::build("serve");
+    let site = Site::new("v1:127.0.0.1:1", &Keyring::new());
+    let args = ["--bind", "v2:127.0.0.1:3300", "--keyring", "/dev/null"];
+    let run = site.run_bare(serve.to_str().expect("UTF-8"), &args);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("messenger v2 comes later"), "{run:?}");
+}
+
+// --- Daemons --------------------------------------------------------------------------------------
+
+/// A monitor that also knows that daemon, and where the daemon finds it.
+fn mon_for(daemon: &str, caps: &[(&str, &str)]) -> (Mon, Site) {
+    let name = daemon.parse().expect("a name");
+    let mut keyring = Keyring::new();
+    keyring.set_key(&name, CryptoKey::generate(KeyType::Aes, Default::default()).expect("a key"));
+    for (service, caps) in caps {
+        keyring.set_caps(&name, service, caps);
+    }
+    let commands = Commands::new().otherwise(|_| CommandReply::ok(""));
+    let mon =
+        Mon::builder().keyring(keyring.clone()).commands(commands).start().expect("a monitor");
+    let site = Site::new(&mon.mon_host(), &keyring);
+    (mon, site)
+}
+
+/// Waits for a message of that type, and says what its sender has subscribed to. It has asked for
+/// the rotating keys before.
+fn wait_for_message(mon: &Mon, from: &str, msg_type: u16) -> Vec<String> {
+    let is_it = |a: &Arrival| a.message().is_some_and(|m| m.header.msg_type == msg_type);
+    let found = mon.wait_for(is_it, soon()).unwrap_or_else(|e| {
+        panic!("{e}: {:#?}", mon.arrivals());
+    });
+    assert_eq!(found.name.map(|name| name.to_string()), Some(from.to_owned()));
+    let arrivals = mon.arrivals();
+    let mut logins = arrivals.iter().filter_map(|a| MAuth::from_message(a.message()?).ok());
+    let rotating = CEPHX_GET_ROTATING_KEY.to_le_bytes();
+    assert!(logins.any(|m| m.auth_payload.starts_with(&rotating)), "{arrivals:#?}");
+    let subscriptions =
+        arrivals.iter().filter_map(|a| MMonSubscribe::from_message(a.message()?).ok());
+    subscriptions.flat_map(|m| m.what.into_keys()).collect()
+}
+
+/// `CephXRequestHeader::request_type` (`src/auth/cephx/CephxProtocol.h`).
+const CEPHX_GET_ROTATING_KEY: u16 = 0x0400;
+
+/// It sends beacons once it has fetched the rotating keys.
+#[test]
+fn a_real_mds_logs_in_and_sends_its_beacon() {
+    if !is_installed("ceph-mds") {
+        return;
+    }
+    let (mon, site) = mon_for("mds.a", &[("mon", "allow profile mds"), ("mds", "allow")]);
+    let mut mds = site.spawn("ceph-mds", &["-i", "a", "-f"]);
+    let subscriptions = wait_for_message(&mon, "mds.a", MSG_MDS_BEACON);
+    assert!(subscriptions.contains(&"mdsmap".to_owned()), "{subscriptions:?}");
+    assert_eq!(mds.code(), None, "it goes on: {}", mds.stderr());
+}
+
+/// It boots once it has fetched the rotating keys, a map of OSDs and its version.
+#[test]
+fn a_real_osd_logs_in_and_boots() {
+    if !is_installed("ceph-osd") {
+        return;
+    }
+    let (mon, site) = mon_for("osd.0", &[("mon", "allow profile osd"), ("osd", "allow *")]);
+    let made = site.run("ceph-osd", &["-i", "0", "--mkfs"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let mut osd = site.spawn("ceph-osd", &["-i", "0", "-f"]);
+    let subscriptions = wait_for_message(&mon, "osd.0", MSG_OSD_BOOT);
+    assert!(subscriptions.contains(&"osdmap".to_owned()), "{subscriptions:?}");
+    assert_eq!(osd.code(), None, "it goes on: {}", osd.stderr());
+    assert!(commands_of(&mon).contains(&"osd crush create-or-move".to_owned()));
+}
