@@ -137,7 +137,8 @@ impl Session {
             self.queued_bytes -= q.msg.len();
             self.out_queue.pop_front();
         }
-        self.acked(seq);
+        // A peer that has lost its session has less now than it acknowledged.
+        self.out_acked = seq.min(self.out_seq);
         self.out_seq = seq;
         self.renumber();
         Ok(())
@@ -258,6 +259,21 @@ mod tests {
         let far = Seq(u64::MAX);
         assert_eq!(s.discard_requeued(far), Err(Fault::BadSeq(far.0)), "0 would be the next");
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(10));
+    }
+
+    /// Without a reset that anybody would hear of, where there is no `resetcheck`.
+    #[test]
+    fn a_peer_that_has_less_than_it_acknowledged_counts_anew() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        while s.pop().is_some() {}
+        s.discard_sent(Seq(2));
+        s.requeue();
+        s.discard_requeued(Seq(0)).unwrap();
+        assert_eq!((seqs(&s.out_queue), s.out_acked), (vec![1], Seq(0)));
+        s.pop();
+        s.discard_sent(Seq(1));
+        assert_eq!((s.out_seq, s.out_acked), (Seq(1), Seq(1)));
     }
 
     #[test]
