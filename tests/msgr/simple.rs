@@ -7,8 +7,7 @@ use crate::fake::{Event, ping};
 
 for_each_protocol!(simple_test, simple_msgr2_test, anon_test);
 
-/// Round trip; the server moves to another port; mark_down; a dead peer. There is no connection to
-/// oneself yet, which the original ends with.
+/// Round trip; the server moves to another port; mark_down; a connection to oneself; a dead peer.
 fn simple_test(protocol: Protocol) {
     simple(Config::server(protocol), Config::client(protocol), 1);
 }
@@ -45,6 +44,7 @@ fn simple(config: Config, client: Config, addrs: usize) {
     assert_eq!(client.dispatcher.count(Event::Reset), 0, "who marks down is not told");
     let after = server.addrs();
     server.dispatcher.wait(Event::Reset, addrs + 1);
+    loopback(&server, addrs + 1);
     let server_is_gone = End::client(config);
     server.shutdown();
     let dead: Vec<_> = before.into_iter().chain(after).collect();
@@ -57,6 +57,19 @@ fn simple(config: Config, client: Config, addrs: usize) {
     }
     assert_eq!(client.dispatcher.count(Event::Refused), dead.len());
     client.shutdown();
+}
+
+/// A connection to oneself is one like any other, through its own listener: what goes out at one
+/// end comes in at the other. `resets` have been told before.
+fn loopback(server: &End<crate::fake::FakeDispatcher>, resets: usize) {
+    let before = server.dispatcher.count(Event::Message);
+    let con = server.connect_anon(server, server.addr());
+    con.send(ping(5)).expect("sent");
+    // It answers at either end.
+    server.dispatcher.wait(Event::Message, before + 2);
+    assert_eq!(server.dispatcher.got(&con).first(), Some(&5));
+    mark_down(&con);
+    server.dispatcher.wait(Event::Reset, resets + 1);
 }
 
 /// Two anonymous connections to one server are distinct at both ends.
