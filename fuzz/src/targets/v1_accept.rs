@@ -200,8 +200,9 @@ impl World {
         let flag = op & 0x80 != 0;
         match op % 23 {
             0 => {
-                let bytes = input.chunk();
-                self.feed(bytes);
+                let times = if flag { 128 } else { 1 };
+                let bytes = input.chunk().repeat(times);
+                self.feed(&bytes);
             }
             1 => self.feed(&client_hello(NONCE + u32::from(input.u8() & 1))),
             2 => {
