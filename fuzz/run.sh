@@ -40,7 +40,7 @@ for target in "${targets[@]}"; do
     status=0
     # Not by cargo, which would build anew what is changed meanwhile.
     nice "$bin/$target" "$corpus/$target" "seeds/$target" -artifact_prefix="artifacts/$target/" \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 \
+        -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=8192 \
         -print_final_stats=1 -verbosity=1 >"$log" 2>&1 || status=$?
     new=$(($(find "artifacts/$target" -type f | wc -l) - before))
     ((status == 0 || new > 0)) || new=1

@@ -200,8 +200,9 @@ impl World {
         let flag = op & 0x80 != 0;
         match op % 23 {
             0 => {
-                let bytes = input.chunk();
-                self.feed(bytes);
+                let times = if flag { 128 } else { 1 };
+                let bytes = input.chunk().repeat(times);
+                self.feed(&bytes);
             }
             1 => self.feed(&client_hello(NONCE + u32::from(input.u8() & 1))),
             2 => {
@@ -364,7 +365,11 @@ impl World {
             other => other,
         };
         let features = self.con.as_ref().map_or(Features::NONE, |con| con.tx.features());
-        self.signed.push((seq, segments[0].clone(), segments[1].clone()));
+        // Or with no key at all.
+        let key = key.filter(|_| flags & 0x80 == 0);
+        if key.is_some() {
+            self.signed.push((seq, segments[0].clone(), segments[1].clone()));
+        }
         let mut bytes = Msg { seq, segments, flags }.bytes(features, key);
         input.damage(&mut bytes);
         self.feed(&bytes);

@@ -770,9 +770,14 @@ impl World {
             self.send(s, 3);
         }
         self.drain();
+        // What was taken back may leave a gap, which ends a lossy session with the next message.
+        let gap = self.lossy && self.sides.iter().any(|side| side.revoked);
         for (tid, m) in self.sent.iter().enumerate() {
             assert!(m.arrived || m.revoked || m.gone, "{tid} has not arrived");
-            assert!(tid < first || m.arrived, "{tid} has not arrived, and nothing was closed");
+            assert!(
+                tid < first || m.arrived || gap,
+                "{tid} has not arrived, and nothing was closed"
+            );
         }
         for side in &self.sides {
             assert_eq!(side.throttle.held(), (0, 0));
