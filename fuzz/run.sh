@@ -2,8 +2,8 @@
 # Builds the targets and runs each for a time: fuzz/run.sh [SECONDS [TARGET...]]; 60 seconds, all.
 # Needs cargo-fuzz, which needs no nightly here: there is no sanitizer, for there is no unsafe code.
 #
-# What is found on the way is kept in fuzz/corpus/TARGET for the next run, and an input that breaks
-# something in fuzz/artifacts/TARGET. Prints a line for each target; fails if one has found something.
+# What is found on the way is kept for the next run in fuzz/corpus/TARGET, or under the directory
+# FUZZ_CORPUS, and an input that breaks something in fuzz/artifacts/TARGET. Prints a line for each target; fails if one has found something.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -20,6 +20,7 @@ command -v cargo-fuzz >/dev/null || {
     echo "run.sh: no cargo-fuzz: cargo install cargo-fuzz" >&2
     exit 1
 }
+corpus=${FUZZ_CORPUS:-corpus}
 host=$(rustc -vV | sed -n 's/^host: //p')
 bin=${CARGO_TARGET_DIR:-target}/$host/release
 log=$(mktemp)
@@ -33,12 +34,12 @@ cargo fuzz build --fuzz-dir . --sanitizer none --features libfuzzer >"$log" 2>&1
 found=0
 printf '%-16s %12s %10s %8s %8s  %s\n' target runs exec/s coverage corpus findings
 for target in "${targets[@]}"; do
-    mkdir -p "corpus/$target" "artifacts/$target"
+    mkdir -p "$corpus/$target" "artifacts/$target"
     # Of what is found, only what is new in this run counts.
     before=$(find "artifacts/$target" -type f | wc -l)
     status=0
     # Not by cargo, which would build anew what is changed meanwhile.
-    nice "$bin/$target" "corpus/$target" "seeds/$target" -artifact_prefix="artifacts/$target/" \
+    nice "$bin/$target" "$corpus/$target" "seeds/$target" -artifact_prefix="artifacts/$target/" \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 \
         -print_final_stats=1 -verbosity=1 >"$log" 2>&1 || status=$?
     new=$(($(find "artifacts/$target" -type f | wc -l) - before))

@@ -9,6 +9,7 @@
 //! without link-time optimisation.
 
 mod calls;
+mod cpus;
 mod held;
 mod ours;
 mod raw;

@@ -81,7 +81,10 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(mode: Mode, server: Arc<dyn Dispatcher>) -> Result<Self> {
-        let listener = mode.server(server)?;
+        Self::dial(mode, mode.server(server)?)
+    }
+
+    pub(crate) fn dial(mode: Mode, listener: Listener) -> Result<Self> {
         let inbox = Inbox::new(1000)?;
         let con = dial(&mode.client()?, listener.addrs()[0], inbox.dispatcher())?;
         con.wait_open(soon())?;
@@ -182,8 +185,7 @@ impl Dispatcher for Player {
 }
 
 impl PingPong {
-    pub(crate) fn new(mode: Mode) -> Result<Self> {
-        let listener = mode.server(Arc::new(Echo))?;
+    pub(crate) fn dial(mode: Mode, listener: Listener) -> Result<Self> {
         let (tx, over) = mpsc::channel();
         let player = Arc::new(Player { left: AtomicU64::new(0), over: tx });
         let con = dial(&mode.client()?, listener.addrs()[0], player.clone())?;

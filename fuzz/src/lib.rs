@@ -6,5 +6,6 @@ mod input;
 mod keys;
 mod memory;
 pub mod pipe;
+mod service;
 pub mod targets;
 pub mod v1;

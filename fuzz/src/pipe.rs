@@ -54,9 +54,14 @@ impl Pipe {
 
     /// Takes up to `n` bytes that the machine at this end has written to the one at the other end.
     pub fn carry(&mut self, other: &mut Self, n: usize) {
-        let n = n.min(self.output.len() - self.carried);
+        let n = n.min(self.uncarried());
         other.feed(&self.output[self.carried..self.carried + n]);
         self.carried += n;
+    }
+
+    /// Bytes that the machine has written and nobody has taken.
+    pub fn uncarried(&self) -> usize {
+        self.output.len() - self.carried
     }
 
     fn receive(&mut self, max: usize) -> io::Result<&[u8]> {

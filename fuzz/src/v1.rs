@@ -1,5 +1,5 @@
 //! The bytes of messenger v1, written and read from the tables of the protocol and not by the
-//! code that is tried: what a peer of the connecting machine sends, and what both machines write.
+//! code that is tried: what the peers of both machines send, and what both machines write.
 
 use ceph_msgr::crc32c::ceph_crc32c;
 use ceph_msgr::crypto::{CryptoKey, SignatureForm, SignedFields, calc_signature};
@@ -12,14 +12,24 @@ pub const CONNECT_LEN: usize = 33;
 /// `ceph_msg_header`.
 pub const HEADER_LEN: usize = 53;
 
-/// `CEPH_MSGR_TAG_*` that mean something to a connecting machine.
+/// What an acceptor says before it has heard anything: banner, own address, the peer's.
+pub const ACCEPTOR_HELLO_LEN: usize = 9 + 2 * 136;
+
+/// `CEPH_MSGR_TAG_*`.
 pub mod tag {
     #![allow(missing_docs)]
     pub const READY: u8 = 1;
+    pub const RESETSESSION: u8 = 2;
+    pub const WAIT: u8 = 3;
+    pub const RETRY_SESSION: u8 = 4;
+    pub const RETRY_GLOBAL: u8 = 5;
     pub const CLOSE: u8 = 6;
     pub const MSG: u8 = 7;
     pub const ACK: u8 = 8;
     pub const KEEPALIVE: u8 = 9;
+    pub const BADPROTOVER: u8 = 10;
+    pub const BADAUTHORIZER: u8 = 11;
+    pub const FEATURES: u8 = 12;
     pub const SEQ: u8 = 13;
     pub const KEEPALIVE2: u8 = 14;
     pub const KEEPALIVE2_ACK: u8 = 15;
@@ -40,6 +50,45 @@ pub fn addr(ip: [u8; 4], port: u16, nonce: u32) -> Vec<u8> {
 /// What an acceptor at this address says first.
 pub fn hello(ip: [u8; 4], port: u16, nonce: u32) -> Vec<u8> {
     [b"ceph v027", &addr(ip, port, nonce)[..], &addr([10, 1, 2, 3], 51234, 0)].concat()
+}
+
+/// What a dialler with this nonce says first, at an address that it does not know.
+pub fn client_hello(nonce: u32) -> Vec<u8> {
+    [b"ceph v027", &addr([0; 4], 0, nonce)[..]].concat()
+}
+
+/// `ceph_msg_connect`, and the authorizer bytes behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Connect {
+    /// The dialler's.
+    pub features: u64,
+    /// Which kind of entity it is.
+    pub host_type: u32,
+    /// Of the attempt.
+    pub global_seq: u32,
+    /// Of the session.
+    pub connect_seq: u32,
+    /// Between the two kinds of entity.
+    pub protocol_version: u32,
+    /// `CEPH_AUTH_*`.
+    pub authorizer_protocol: u32,
+    /// Its bytes.
+    pub authorizer: Vec<u8>,
+}
+
+impl Connect {
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = self.features.to_le_bytes().to_vec();
+        let len = self.authorizer.len() as u32;
+        for n in [self.host_type, self.global_seq, self.connect_seq, self.protocol_version] {
+            out.extend(n.to_le_bytes());
+        }
+        out.extend([self.authorizer_protocol.to_le_bytes(), len.to_le_bytes()].concat());
+        out.push(0);
+        out.extend(&self.authorizer);
+        out
+    }
 }
 
 /// `ceph_msg_connect_reply`, and the authorizer bytes behind it.
@@ -70,6 +119,21 @@ impl Reply {
         out.push(self.flags);
         out.extend(&self.authorizer);
         out
+    }
+}
+
+impl Reply {
+    /// Takes one whole reply off the front; `None` if it is not all there.
+    pub fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let word =
+            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let head = bytes.get(..26)?;
+        let authorizer = bytes.get(26..26 + word(21) as usize)?.to_vec();
+        let rest = &bytes[26 + authorizer.len()..];
+        let features = u64::from_le_bytes(head[1..9].try_into().expect("eight bytes"));
+        let (global_seq, connect_seq) = (word(9), word(13));
+        let flags = head[25];
+        Some((Self { tag: head[0], features, global_seq, connect_seq, flags, authorizer }, rest))
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct Session {
     pub(crate) lossy: bool,
     /// A number that leaves a gap is taken: a kernel client that revokes messages makes them.
     pub(crate) gaps: bool,
-    /// Both ends have known the session to be open, or something was sent as if they had. Before,
-    /// a dialler that begins with connect_seq 0 has not lost it: it has never heard of it.
+    /// Both ends have known the session to be open. Before, a dialler that begins with connect_seq
+    /// 0 has not lost it: it has never heard of it.
     pub(crate) once_ready: bool,
 }
 
@@ -63,8 +63,6 @@ impl Session {
     /// shares the segments.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let mut queued = self.out_queue.pop_front()?;
-        // From now on the peer may have something of it.
-        self.once_ready = true;
         if queued.msg.header.seq == Seq(0) {
             self.out_seq = self.out_seq.next();
             queued.msg.header.seq = self.out_seq;
@@ -109,6 +107,16 @@ impl Session {
             self.queued_bytes -= q.msg.len();
             self.out_sent.pop_front();
         }
+        // Where no SEQ came, what waits to be sent again may have arrived the first time: the peer
+        // would skip it, and not acknowledge it once more.
+        while self.out_sent.is_empty()
+            && let Some(q) = self.out_queue.front()
+            && q.msg.header.seq != Seq(0)
+            && seq.ahead_of(q.msg.header.seq) >= 0
+        {
+            self.queued_bytes -= q.msg.len();
+            self.out_queue.pop_front();
+        }
         self.acked(seq);
     }
 
@@ -129,7 +137,8 @@ impl Session {
             self.queued_bytes -= q.msg.len();
             self.out_queue.pop_front();
         }
-        self.acked(seq);
+        // A peer that has lost its session has less now than it acknowledged.
+        self.out_acked = seq.min(self.out_seq);
         self.out_seq = seq;
         self.renumber();
         Ok(())
@@ -160,11 +169,14 @@ impl Session {
         }
     }
 
-    /// The socket is gone: puts what is not acknowledged in front of what waits.
+    /// The socket is gone: puts what is not acknowledged in front of what waits. Our own acks may
+    /// be lost with it, and are due again where no SEQ tells the number: nothing else would make
+    /// the peer forget what it sends twice.
     pub(crate) fn requeue(&mut self) {
         if mutant!(RequeueSkipped) {
             return;
         }
+        self.in_seq_acked = Seq(0);
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
@@ -173,12 +185,7 @@ impl Session {
     /// Looks at the number of a message that came, and takes it.
     pub(crate) fn take(&mut self, seq: Seq) -> Result<Taken, Fault> {
         match seq.ahead_of(self.in_seq) {
-            ..1 => {
-                // Our ack may have been lost with a socket, and where no SEQ told the number nothing
-                // else would make the peer forget the message.
-                self.in_seq_acked = Seq(self.in_seq.0.wrapping_sub(1));
-                Ok(Taken::Old)
-            }
+            ..1 => Ok(Taken::Old),
             1 => {
                 self.in_seq = seq;
                 Ok(Taken::Fresh)
@@ -192,6 +199,11 @@ impl Session {
         }
     }
 
+    /// This side has opened the session, without a word from the peer that it has heard of that.
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        !self.once_ready && self.connect_seq.0 > 0
+    }
+
     /// Whether a message was taken that the peer has not been told of.
     pub(crate) fn ack_due(&self) -> bool {
         !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
@@ -200,11 +212,6 @@ impl Session {
     /// Whether there is anything that the peer has to get.
     pub(crate) fn is_idle(&self) -> bool {
         self.out_queue.is_empty() && self.out_sent.is_empty()
-    }
-
-    /// It was opened for a dialler of which nothing has shown that it has heard of that.
-    pub(crate) fn is_unheard(&self) -> bool {
-        !self.once_ready && self.connect_seq.0 > 0
     }
 
     /// Forgets the session: what was queued is lost, and the numbers begin anew
@@ -254,6 +261,21 @@ mod tests {
         assert_eq!(s.pop().unwrap().msg.header.seq, Seq(10));
     }
 
+    /// Without a reset that anybody would hear of, where there is no `resetcheck`.
+    #[test]
+    fn a_peer_that_has_less_than_it_acknowledged_counts_anew() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        while s.pop().is_some() {}
+        s.discard_sent(Seq(2));
+        s.requeue();
+        s.discard_requeued(Seq(0)).unwrap();
+        assert_eq!((seqs(&s.out_queue), s.out_acked), (vec![1], Seq(0)));
+        s.pop();
+        s.discard_sent(Seq(1));
+        assert_eq!((s.out_seq, s.out_acked), (Seq(1), Seq(1)));
+    }
+
     #[test]
     fn an_ack_frees_everything_up_to_it() {
         let mut s = Session::default();
@@ -263,6 +285,19 @@ mod tests {
         assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
         s.discard_sent(Seq(1));
         assert_eq!((seqs(&s.out_sent), s.out_acked), (vec![3], Seq(2)));
+    }
+
+    #[test]
+    fn an_ack_frees_what_waits_to_be_sent_again() {
+        let mut s = Session::default();
+        (1..=3).for_each(|id| s.push(queued(id)));
+        s.pop();
+        s.pop();
+        s.requeue();
+        s.discard_sent(Seq(1));
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![2, 0], 20));
+        s.discard_sent(Seq(9));
+        assert_eq!((seqs(&s.out_queue), s.queued_bytes), (vec![0], 10));
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub mod login;
 pub mod maps;
 pub mod messages;
 pub mod types;
+pub mod v1_accept;
 pub mod v1_connection;
+pub mod v1_pair;
 
 /// A target: bytes in, a panic if they find something.
 pub type Target = fn(&[u8]);
@@ -27,5 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("maps", maps::run),
     ("messages", messages::run),
     ("types", types::run),
+    ("v1_accept", v1_accept::run),
     ("v1_connection", v1_connection::run),
+    ("v1_pair", v1_pair::run),
 ];

@@ -103,13 +103,9 @@ impl Rx {
                 self.prepare_read_seq(reply);
                 Ok(None)
             }
-            tag::RESETSESSION if tx.session.is_unheard() => {
-                // Of a session that was accepted, and whose dialler never heard of that, nothing is
-                // lost: it begins here.
-                log::info!("{}: the peer has not heard of the session", tx.peer);
-                tx.session.peer_began_anew();
+            tag::RESETSESSION if tx.session.is_unheard_of() => {
+                // It dialled, and the answer got lost: it has nothing to lose.
                 tx.session.connect_seq = ConnectSeq(0);
-                tx.session.peer_global_seq = GlobalSeq(0);
                 self.connect_again(tx, cx)?;
                 Ok(None)
             }

@@ -6,7 +6,7 @@ use crate::msgr::v1::{self, Incoming, MsgId, Peer, Rx, TakeOver, Tx, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault, Message};
 use crate::types::Seq;
 
-const HANDSHAKE: Time = 10 * SEC;
+pub(super) const HANDSHAKE: Time = 10 * SEC;
 const KEEPALIVE: Time = 10 * SEC;
 /// How long whoever was told to WAIT does so.
 const WAIT: Time = 15 * SEC;
@@ -22,12 +22,12 @@ pub(super) struct Con {
     /// A socket that it will take over.
     pub(super) take_over: Option<(Box<TakeOver>, End)>,
     /// Counts sockets and attempts, so that what was set for an old one is known.
-    attempt: u32,
-    dialling: bool,
-    delay: Time,
+    pub(super) attempt: u32,
+    pub(super) dialling: bool,
+    pub(super) delay: Time,
     backoff: Backoff,
     /// What a sender met.
-    fault: Option<Fault>,
+    pub(super) fault: Option<Fault>,
     heard: Time,
     acked: Seq,
     accepted: bool,
@@ -35,9 +35,9 @@ pub(super) struct Con {
     in_doubt: bool,
     pub(super) dead: bool,
     /// Messages that may be revoked, with their numbers in the model.
-    recent: Vec<(MsgId, usize)>,
+    pub(super) recent: Vec<(MsgId, usize)>,
     /// Up to which message some may have left on an earlier socket.
-    requeued: Option<usize>,
+    pub(super) requeued: Option<usize>,
 }
 
 impl Con {
@@ -73,7 +73,7 @@ impl Con {
 }
 
 /// The number in the model that a message carries.
-fn number(msg: &Message) -> usize {
+pub(super) fn number(msg: &Message) -> usize {
     msg.header.tid.0 as usize
 }
 
@@ -87,78 +87,6 @@ impl World {
         self.cons.push(con);
         self.after(KEEPALIVE, Event::Tick(id));
         id
-    }
-
-    /// The session with a node, which is dialled if there is none.
-    pub(super) fn connect_to(&mut self, node: usize, peer: usize) -> usize {
-        let target = Peer {
-            name: self.nodes[peer].name(),
-            addr: self.nodes[peer].addr,
-            policy: self.plan.kind.dialler(),
-        };
-        if let Some(id) = self.nodes[node].registered(target.addr) {
-            return id;
-        }
-        let (rx, tx) = v1::connection(target, &self.nodes[node].local);
-        let id = self.add(Con::new(node, peer, target, rx, tx));
-        self.nodes[node].register(target.addr, id);
-        self.trace(format_args!("con {id}: node {node} connects to {peer}"));
-        self.wake(Owner::Con(id));
-        id
-    }
-
-    /// A caller sends: on an open connection on its own thread.
-    pub(super) fn send(&mut self, id: usize) {
-        let number = self.model.send(id, self.cons[id].peer);
-        let msg = self.message(number);
-        let con = &mut self.cons[id];
-        self.stats.add("woken from standby", (con.tx.state() == ConState::Standby).into());
-        let direct = con.tx.state() == ConState::Open && !con.tx.wants_write();
-        con.recent.push((con.tx.send(msg), number));
-        if con.recent.len() > 12 {
-            con.recent.remove(0);
-        }
-        let mut rest = true;
-        if let Some(End { link, side }) = con.end.filter(|_| direct) {
-            let mut sock = Socket { link: &mut self.links[link], side };
-            let cx = self.nodes[con.node].context(self.base);
-            match con.tx.try_write(&mut sock, &cx) {
-                Ok(all) => rest = !all,
-                Err(fault) => con.fault = Some(fault),
-            }
-            self.pump(link);
-        }
-        let state = self.cons[id].tx.state();
-        self.trace(format_args!("con {id}: sends message {number} ({state})"));
-        if rest {
-            self.wake(Owner::Con(id));
-        }
-    }
-
-    /// A caller takes a message back.
-    pub(super) fn revoke(&mut self, id: usize) {
-        let con = &mut self.cons[id];
-        if con.recent.is_empty() {
-            return;
-        }
-        let (msg_id, number) = con.recent.remove(self.random.index(con.recent.len()));
-        let waits = &con.tx.session.out_queue;
-        let unsent =
-            waits.iter().any(|q| number == self::number(&q.msg) && q.msg.header.seq == Seq(0));
-        let in_kvec = con.tx.out_kvec.holds(msg_id.number());
-        let first_time = con.requeued.is_none_or(|up_to| up_to < number);
-        if con.tx.revoke(msg_id) {
-            self.model.revoke(number, unsent || in_kvec && first_time);
-            self.stats.bump("revoked");
-            self.trace(format_args!("con {id}: revokes {number}, unsent {unsent}, half {in_kvec}"));
-        }
-        self.wake(Owner::Con(id));
-    }
-
-    /// A caller ends the session.
-    pub(super) fn mark_down(&mut self, id: usize) {
-        self.trace(format_args!("con {id}: marked down"));
-        self.end_con(id);
     }
 
     /// The last things a worker does.
@@ -203,68 +131,6 @@ impl World {
                     self.fault(id, &fault);
                 }
             }
-        }
-    }
-
-    /// Dials after the backoff.
-    fn open_con(&mut self, id: usize) {
-        let con = &mut self.cons[id];
-        if con.dialling || con.take_over.is_some() {
-            return;
-        }
-        con.dialling = true;
-        con.attempt += 1;
-        let (delay, attempt) = (std::mem::take(&mut con.delay), con.attempt);
-        self.after(delay, Event::Dial(id, attempt));
-    }
-
-    /// The SYN leaves.
-    pub(super) fn dial(&mut self, id: usize, attempt: u32) {
-        let latency = self.latency();
-        let con = &self.cons[id];
-        if con.dead || con.attempt != attempt {
-            return;
-        }
-        if self.is_parted(con.node, con.peer) {
-            let refused = Fault::Io(std::io::ErrorKind::ConnectionRefused);
-            self.after(latency, Event::DialFailed(id, attempt, refused));
-        } else {
-            self.after(latency, Event::Dialled(id, attempt));
-        }
-    }
-
-    pub(super) fn dial_failed(&mut self, id: usize, attempt: u32, fault: &Fault) {
-        if !self.cons[id].dead && self.cons[id].attempt == attempt {
-            self.fault(id, fault);
-        }
-    }
-
-    /// TCP has connected.
-    pub(super) fn dialled(&mut self, id: usize, attempt: u32) {
-        let con = &mut self.cons[id];
-        if con.dead || con.attempt != attempt || con.take_over.is_some() {
-            return;
-        }
-        let (node, peer) = (con.node, con.peer);
-        let link = self.socket_pair(node, peer, Owner::Con(id));
-        let con = &mut self.cons[id];
-        con.dialling = false;
-        con.end = Some(End { link, side: 0 });
-        con.rx.prepare_read_banner();
-        con.tx.prepare_write_banner(&self.nodes[node].context(self.base));
-        self.trace(format_args!("con {id}: has dialled, link {link}"));
-        self.after(HANDSHAKE, Event::Timeout(id, attempt));
-        self.accepted(peer, node, End { link, side: 1 });
-        self.step(id);
-    }
-
-    /// The handshake has taken too long.
-    pub(super) fn late(&mut self, id: usize, attempt: u32) {
-        let con = &self.cons[id];
-        let busy = con.tx.state() != ConState::Open && con.take_over.is_none();
-        if !con.dead && con.attempt == attempt && busy {
-            let fault = Fault::TimedOut(con.rx.awaiting());
-            self.fault(id, &fault);
         }
     }
 
@@ -435,6 +301,9 @@ impl World {
         let sent = &con.tx.session.out_sent;
         self.stats.add("requeued two or more", (sent.len() >= 2).into());
         con.requeued = con.requeued.max(sent.back().map(|q| number(&q.msg)));
+        if con.in_doubt {
+            self.model.in_doubt(id);
+        }
     }
 
     pub(super) fn fault(&mut self, id: usize, fault: &Fault) {

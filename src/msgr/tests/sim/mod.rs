@@ -4,7 +4,10 @@
 //! that seed alone and prints each step.
 
 mod auth;
+mod caller;
+mod chaos;
 mod con;
+mod dial;
 mod model;
 mod mutants;
 mod net;
@@ -22,6 +25,7 @@ use super::mutants::{Mutant, switch};
 use model::Violation;
 use world::{Outcome, Stats, run};
 
+/// How many are run, unless `SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 10_000;
 
 /// What must have been seen, or the seeds prove little.
@@ -91,7 +95,8 @@ fn sim() {
     }
     let began = Instant::now();
     let (mut stats, mut counts, mut broken) = (Stats::default(), Vec::new(), BTreeMap::new());
-    run_all(SEEDS, None, |seed, outcome| {
+    let seeds = std::env::var("SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(SEEDS);
+    run_all(seeds, None, |seed, outcome| {
         stats.merge(&outcome.stats);
         counts.push((outcome.messages, outcome.faults));
         broken.extend(outcome.violation.map(|violation| (seed, violation)));

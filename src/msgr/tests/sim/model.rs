@@ -37,6 +37,8 @@ struct Side {
     /// The last one that came in.
     last_in: Option<usize>,
     lossless: bool,
+    /// Messages before this one may come to the next session of the peer too.
+    repeats: usize,
     /// How often the peer had lost its session when this one last took note of that.
     peer_losses: u32,
 }
@@ -116,7 +118,8 @@ impl Model {
         if barred {
             return self.broken("delivered although it had been taken back", text);
         }
-        if last_in == Some(id) || again && !(self.may_repeat && last_in < Some(id)) {
+        let may_repeat = self.may_repeat || id < self.sides[from].repeats;
+        if last_in == Some(id) || again && !(may_repeat && last_in < Some(id)) {
             return self.broken("delivered twice", text);
         }
         if last_in > Some(id) {
@@ -129,6 +132,12 @@ impl Model {
             let missing = self.sides[from].list[self.sides[from].done];
             self.broken("lost", format!("{text}: {missing} is missing"));
         }
+    }
+
+    /// A connection goes on although it said READY and has not heard whether the peer got that: if
+    /// the peer has begun anew since, nobody can tell.
+    pub(super) fn in_doubt(&mut self, con: usize) {
+        self.sides[con].repeats = self.sent.len();
     }
 
     /// The first message of the connection that is still to come, as an index.

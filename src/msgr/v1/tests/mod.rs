@@ -20,7 +20,6 @@ mod seq;
 mod stateful;
 mod take_over;
 mod throttle;
-mod unheard;
 
 use std::sync::Mutex;
 use std::time::Instant;

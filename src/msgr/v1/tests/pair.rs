@@ -142,10 +142,7 @@ impl Pair {
             return;
         }
         let Some(con) = &mut self.owner.con else { return };
-        // What goes out behind READY, and is lost with it, is lost with a reset: the peer may have
-        // had it. Nothing else of a session tells whether READY has come.
-        let heard = self.terms.reconnect_seq || con.tx.session.once_ready;
-        if heard && !std::mem::replace(&mut self.answers_queued, true) {
+        if !std::mem::replace(&mut self.answers_queued, true) {
             (1..=MESSAGES).for_each(|tid| {
                 con.tx.send(numbered(tid));
             });

@@ -67,9 +67,8 @@ fn with_ready_everything_goes_again_under_its_number() {
     let frames = parse_frames(&rest, true);
     assert_eq!(seqs(&frames), [2, 3]);
     // The ack of the last socket may be lost, and no SEQ has taken its place.
-    con.receive(&peer_sends([1, 2])).unwrap();
-    assert_eq!((con.received(), con.frames()), (vec![], vec![Frame::Ack(2)]));
-    con.receive(&peer_sends([3])).unwrap();
+    assert_eq!(frames[0], Frame::Ack(2));
+    con.receive(&peer_sends([1, 2, 3])).unwrap();
     assert_eq!(con.received(), [3]);
 }
 
