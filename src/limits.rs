@@ -54,5 +54,5 @@ pub const MAX_SUBSCRIPTIONS: usize = 1024;
 pub const MAX_SUBSCRIPTION_LEN: usize = 1024;
 /// What a scripted daemon remembers of what arrived at it, in things; then the oldest goes.
 pub const MAX_ARRIVALS: usize = 4096;
-/// The same in bytes of messages.
+/// The same in bytes of messages, of which the newest may be longer.
 pub const MAX_ARRIVAL_BYTES: usize = 16 << 20;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{Message, Policy};
 use ceph_msgr::net::{Deadline, Inbox, Timeouts};
+use ceph_msgr::testing::{CommandReply, Commands, Mon};
+use ceph_msgr::types::EntityType;
 use common::acceptor::*;
 use common::client::*;
 use common::monitor::*;
@@ -45,6 +47,7 @@ fn a_thousand_connections_leave_nothing() {
     connections_of_all_kinds(refused);
     listeners_of_all_kinds();
     clients_of_monitors();
+    scripted_clusters();
     for round in 0..1000 {
         // A new port each time: a session that was cut may dial once more before it is closed.
         let acceptor = Acceptor::new();
@@ -93,6 +96,38 @@ fn a_thousand_connections_leave_nothing() {
     // Who drops a connection does not wait for its thread.
     until("all threads end", || threads().len() <= before.0.len());
     assert_eq!((threads(), descriptors()), before);
+}
+
+/// Whose clients are there when they fail, or end.
+fn scripted_clusters() {
+    for round in 0..30 {
+        let commands = Commands::new().otherwise(|_| CommandReply::ok(""));
+        let mon = Mon::builder().commands(commands.clone()).start().unwrap();
+        let osd = mon.start_osd(0, mon.service(EntityType::OSD, commands)).unwrap();
+        let cluster = mon.cluster().timeout(PATIENCE).connect().unwrap();
+        cluster.osd_command(0, &"version".into()).unwrap();
+        match round % 5 {
+            0 => {}
+            1 => mon.drop_sockets(),
+            2 => {
+                osd.pause();
+                let hurried = cluster.with_timeout(Duration::from_millis(1));
+                hurried.osd_command(0, &"version".into()).unwrap_err();
+            }
+            3 => {
+                mon.refuse().unwrap();
+                osd.refuse().unwrap();
+                osd.accept().unwrap();
+            }
+            _ => {
+                mon.close(soon()).unwrap();
+                assert_eq!(mon.accept().unwrap_err().kind(), ErrorKind::Closed);
+            }
+        }
+        if round % 2 == 0 {
+            drop((mon, osd));
+        }
+    }
 }
 
 /// With sockets that are half open, with sessions, with callbacks that run, closed and dropped.

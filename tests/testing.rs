@@ -138,6 +138,38 @@ fn commands_outlive_their_sockets() {
 }
 
 #[test]
+fn a_command_of_an_osd_outlives_its_socket() {
+    let mon = Mon::builder().start().expect("a monitor");
+    let osd = mon.start_osd(0, mon.service(EntityType::OSD, echo())).expect("an OSD");
+    let cluster = open(&mon);
+    osd.pause();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| cluster.osd_command(0, &"version".into()));
+        osd.wait_for(|a| a.command().is_some(), soon()).expect("the command");
+        osd.drop_sockets();
+        osd.wait_for(|a| matches!(a.what, Arrived::Reset(_)), soon()).expect("a reset");
+        osd.resume();
+        let output = call.join().expect("it returns").expect("an answer");
+        assert_eq!(text(&output.outbl), "version ");
+    });
+}
+
+#[test]
+fn an_osd_moves_to_another_address() {
+    let mon = Mon::builder().start().expect("a monitor");
+    let start = || mon.start_osd(0, mon.service(EntityType::OSD, echo())).expect("an OSD");
+    let old = start();
+    let cluster = open(&mon);
+    cluster.osd_command(0, &"before".into()).expect("an answer");
+    drop(old);
+    let new = start();
+    cluster.osd_command(0, &"after".into()).expect("an answer");
+    let prefixes: Vec<_> =
+        new.arrivals().iter().filter_map(|a| Some(a.command()?.prefix.clone())).collect();
+    assert_eq!(prefixes, ["after"]);
+}
+
+#[test]
 fn a_monitor_that_hangs_is_named_by_the_deadline() {
     let mon = Mon::builder().commands(echo()).start().expect("a monitor");
     let cluster = open(&mon);

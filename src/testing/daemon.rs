@@ -20,7 +20,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// when it is told to. When it is dropped all its connections close.
 ///
 /// What arrived is kept up to [`MAX_ARRIVALS`](crate::limits::MAX_ARRIVALS) and
-/// [`MAX_ARRIVAL_BYTES`](crate::limits::MAX_ARRIVAL_BYTES); then the oldest goes.
+/// [`MAX_ARRIVAL_BYTES`](crate::limits::MAX_ARRIVAL_BYTES); then the oldest goes, but never the newest.
 pub struct Daemon {
     messenger: Messenger,
     acceptor: Acceptor,
@@ -82,7 +82,7 @@ impl Daemon {
     }
 
     /// The first arrival that is wanted, of those that are kept and those to come; waits for it at
-    /// most to the deadline.
+    /// most to the deadline. `wanted` is called under a lock: it must not ask this daemon.
     pub fn wait_for(
         &self,
         wanted: impl Fn(&Arrival) -> bool,
@@ -114,9 +114,12 @@ impl Daemon {
         }
     }
 
-    /// Listens again, where it did before.
+    /// Listens again, where it did before, unless it is closed.
     pub fn accept(&self) -> Result<()> {
         let mut listener = self.listener();
+        if self.hub.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "the daemon is closed"));
+        }
         if listener.is_none() {
             let addrs: Vec<_> = self.addrs.iter().filter_map(|addr| addr.sockaddr).collect();
             *listener = Some(self.messenger.bind(&addrs, self.acceptor.clone())?);

@@ -134,6 +134,10 @@ impl Hub {
         self.run_all();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Ends all connections, and those that are still to come.
     pub(super) fn close(&self) {
         let peers = {
@@ -220,6 +224,8 @@ impl Dispatcher for Hub {
             end(con);
             return;
         }
+        // Nobody tells of those that were closed from this side.
+        state.peers.retain(|_, peer| !peer.con.is_closed());
         let peer = PeerState {
             con: con.clone(),
             machine: None,

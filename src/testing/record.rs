@@ -98,7 +98,10 @@ impl Record {
         };
         kept.bytes = kept.bytes.saturating_add(arrival.bytes());
         kept.arrivals.push_back(arrival);
-        while kept.arrivals.len() > MAX_ARRIVALS || kept.bytes > MAX_ARRIVAL_BYTES {
+        // The newest stays whatever it weighs: somebody may wait for it.
+        while kept.arrivals.len() > 1
+            && (kept.arrivals.len() > MAX_ARRIVALS || kept.bytes > MAX_ARRIVAL_BYTES)
+        {
             let Some(oldest) = kept.arrivals.pop_front() else { break };
             kept.bytes = kept.bytes.saturating_sub(oldest.bytes());
         }
