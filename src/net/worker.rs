@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, End, Handle, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
+use crate::crypto::random;
 use crate::msgr::v1::{Event, Rx, TakeOver, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault, Throttle};
 use crate::types::{Features, Seq};
@@ -524,8 +525,8 @@ impl Worker {
             (state, con_fault(&mut self.rx, &mut out.tx, &fault, &cx))
         };
         self.delay = match consequence {
-            Consequence::Redial => self.backoff.broken(),
-            Consequence::Backoff => self.backoff.failed(),
+            Consequence::Redial => jittered(self.backoff.broken()),
+            Consequence::Backoff => jittered(self.backoff.failed()),
             Consequence::Wait => self.backoff.longest(),
             _ => Duration::ZERO,
         };
@@ -579,8 +580,29 @@ fn waiter_id(asked: &Arc<AtomicBool>) -> usize {
     Arc::as_ptr(asked).addr()
 }
 
+/// Up to a quarter less: two peers that dial each other in step may each give way to the other's
+/// attempt, again and again.
+fn jittered(delay: Duration) -> Duration {
+    let random = u16::from_ne_bytes(random().unwrap_or_default());
+    delay - delay / 4 * u32::from(random) / u32::from(u16::MAX)
+}
+
 /// That much after; a century after where the clock does not reach so far.
 pub(super) fn later(at: Instant, d: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     at.checked_add(d).unwrap_or_else(|| at + CENTURY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_takes_up_to_a_quarter_and_not_always_the_same() {
+        assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
+        let delay = Duration::from_secs(4);
+        let all: Vec<_> = (0..100).map(|_| jittered(delay)).collect();
+        assert!(all.iter().all(|d| (Duration::from_secs(3)..=delay).contains(d)), "{all:?}");
+        assert!(all.iter().any(|d| *d != all[0]));
+    }
 }
