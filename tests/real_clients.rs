@@ -207,21 +207,26 @@ fn mon_for(daemon: &str, caps: &[(&str, &str)]) -> (Mon, Site) {
     (mon, site)
 }
 
-/// Waits for a message of that type, and says what its sender has subscribed to. It has asked for
-/// the rotating keys before.
-fn wait_for_message(mon: &Mon, from: &str, msg_type: u16) -> Vec<String> {
-    let is_it = |a: &Arrival| a.message().is_some_and(|m| m.header.msg_type == msg_type);
-    let found = mon.wait_for(is_it, soon()).unwrap_or_else(|e| {
-        panic!("{e}: {:#?}", mon.arrivals());
+/// Waits for a message of that type and for a subscription, in either order. The sender has asked
+/// for the rotating keys before it sends the message.
+fn wait_for_daemon(mon: &Mon, name: &str, msg_type: u16, subscription: &str) {
+    let wait = |wanted: &dyn Fn(&Arrival) -> bool| {
+        let found = mon.wait_for(wanted, soon());
+        let found = found.unwrap_or_else(|e| panic!("{e}: {:#?}", mon.arrivals()));
+        assert_eq!(found.name.as_ref().map(ToString::to_string).as_deref(), Some(name));
+        found.number
+    };
+    let sent = wait(&|a| a.message().is_some_and(|m| m.header.msg_type == msg_type));
+    wait(&|a| {
+        let subscribe = a.message().and_then(|m| MMonSubscribe::from_message(m).ok());
+        subscribe.is_some_and(|m| m.what.contains_key(subscription))
     });
-    assert_eq!(found.name.map(|name| name.to_string()), Some(from.to_owned()));
-    let arrivals = mon.arrivals();
-    let mut logins = arrivals.iter().filter_map(|a| MAuth::from_message(a.message()?).ok());
     let rotating = CEPHX_GET_ROTATING_KEY.to_le_bytes();
-    assert!(logins.any(|m| m.auth_payload.starts_with(&rotating)), "{arrivals:#?}");
-    let subscriptions =
-        arrivals.iter().filter_map(|a| MMonSubscribe::from_message(a.message()?).ok());
-    subscriptions.flat_map(|m| m.what.into_keys()).collect()
+    let asked = wait(&|a| {
+        let auth = a.message().and_then(|m| MAuth::from_message(m).ok());
+        auth.is_some_and(|m| m.auth_payload.starts_with(&rotating))
+    });
+    assert!(asked < sent, "{:#?}", mon.arrivals());
 }
 
 /// `CephXRequestHeader::request_type` (`src/auth/cephx/CephxProtocol.h`).
@@ -235,8 +240,7 @@ fn a_real_mds_logs_in_and_sends_its_beacon() {
     }
     let (mon, site) = mon_for("mds.a", &[("mon", "allow profile mds"), ("mds", "allow")]);
     let mut mds = site.spawn("ceph-mds", &["-i", "a", "-f"]);
-    let subscriptions = wait_for_message(&mon, "mds.a", MSG_MDS_BEACON);
-    assert!(subscriptions.contains(&"mdsmap".to_owned()), "{subscriptions:?}");
+    wait_for_daemon(&mon, "mds.a", MSG_MDS_BEACON, "mdsmap");
     assert_eq!(mds.code(), None, "it goes on: {}", mds.stderr());
 }
 
@@ -250,8 +254,7 @@ fn a_real_osd_logs_in_and_boots() {
     let made = site.run("ceph-osd", &["-i", "0", "--mkfs"]);
     assert_eq!(made.code, Some(0), "{made:?}");
     let mut osd = site.spawn("ceph-osd", &["-i", "0", "-f"]);
-    let subscriptions = wait_for_message(&mon, "osd.0", MSG_OSD_BOOT);
-    assert!(subscriptions.contains(&"osdmap".to_owned()), "{subscriptions:?}");
+    wait_for_daemon(&mon, "osd.0", MSG_OSD_BOOT, "osdmap");
     assert_eq!(osd.code(), None, "it goes on: {}", osd.stderr());
     assert!(commands_of(&mon).contains(&"osd crush create-or-move".to_owned()));
 }
