@@ -196,7 +196,7 @@ fn ask_once(messenger: &Messenger, addr: SocketAddr, entity_type: EntityType) ->
     let name = EntityName::new(entity_type, 3);
     let peer = Peer { name, addr: EntityAddr::legacy(addr, 7), policy: Policy::LOSSY_CLIENT };
     let inbox = Inbox::new(10).unwrap();
-    let auth = if entity_type == EntityType::MON { no_auth() } else { Arc::new(AuthNone) };
+    let auth = if entity_type == EntityType::MON { no_auth() } else { auth_none() };
     let con = messenger.connect(peer, auth, inbox.dispatcher()).ok()?;
     con.send(Message::new(42, &b"how are you"[..])).ok()?;
     let deadline = Deadline::after(Duration::from_secs(8));

@@ -7,10 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use ceph_msgr::auth::{
-    AuthError, AuthNoneAuthorizeHandler, AuthNoneAuthorizer, AuthProvider, Authorizer,
-    EntityName as AuthName,
-};
+use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
 use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::msgr::{Message, Options, Policies, Policy};
 use ceph_msgr::net::{
@@ -50,7 +47,7 @@ impl Mode {
         let server = Messenger::with_nonce(osd(), 7, self.options(), Timeouts::default());
         server.set_policies(Policies::new(Policy::STATELESS_SERVER));
         let auth = Arc::new(AuthNoneAuthorizeHandler);
-        Ok(server.bind(&[LOCALHOST], Acceptor::new(auth, Arc::new(AuthNone), dispatcher))?)
+        Ok(server.bind(&[LOCALHOST], Acceptor::new(auth, dispatcher))?)
     }
 }
 
@@ -69,7 +66,8 @@ pub(crate) fn dial(
     dispatcher: Arc<dyn Dispatcher>,
 ) -> Result<Connection> {
     let peer = Peer { name: osd(), addr, policy: Policy::LOSSY_CLIENT };
-    Ok(messenger.connect(peer, Arc::new(AuthNone), dispatcher)?)
+    let auth = AuthNoneAuthorizer { name: "client.admin".parse()?, global_id: GlobalId(4100) };
+    Ok(messenger.connect(peer, Arc::new(auth), dispatcher)?)
 }
 
 /// Both ends; what comes back to the one that dialled is in the inbox.
@@ -205,22 +203,4 @@ impl PingPong {
         self.con.close(soon())?;
         Ok(self.listener.close(soon())?)
     }
-}
-
-/// The authorizer of protocol `none`.
-#[derive(Debug)]
-pub(crate) struct AuthNone;
-
-impl AuthProvider for AuthNone {
-    fn get_authorizer(
-        &self,
-        _: EntityType,
-        _: Instant,
-        _: bool,
-    ) -> std::result::Result<Option<Authorizer>, AuthError> {
-        let name = "client.admin".parse::<AuthName>().expect("a name");
-        Ok(Some(Authorizer::from(&AuthNoneAuthorizer { name, global_id: GlobalId(4100) })))
-    }
-
-    fn invalidate(&self, _: EntityType) {}
 }

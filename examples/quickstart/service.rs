@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::Result;
-use ceph_msgr::auth::{AuthNoneAuthorizer, AuthServer};
+use ceph_msgr::auth::AuthServer;
 use ceph_msgr::msgr::{Message, Options, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
 use ceph_msgr::testing::DAEMON_FEATURES;
-use ceph_msgr::types::{EntityName, EntityType, GlobalId};
+use ceph_msgr::types::{EntityName, EntityType};
 
 /// A message that is to come back.
 pub(crate) const ECHO: u16 = 1000;
@@ -28,10 +28,7 @@ pub(crate) fn start(auth_server: Arc<dyn AuthServer>) -> Result<Listener> {
     let options = Options { supported: DAEMON_FEATURES, ..Options::default() };
     let messenger = Messenger::with_nonce(name(), std::process::id(), options, Timeouts::default());
     messenger.set_policies(Policies::new(Policy::STATEFUL_SERVER));
-    // It never dials, so that what it would show there does not matter.
-    let auth =
-        Arc::new(AuthNoneAuthorizer { name: "mds.0".parse()?, global_id: GlobalId::default() });
-    let acceptor = Acceptor::new(auth_server, auth, Arc::new(Service::default()));
+    let acceptor = Acceptor::new(auth_server, Arc::new(Service::default()));
     Ok(messenger.bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], acceptor)?)
 }
 

@@ -14,7 +14,7 @@ use super::dispatch::may_block;
 use super::messenger::Inner;
 use super::sock::{ListenSock, Sock, wait_any};
 use super::{Deadline, Dispatcher, Wake};
-use crate::auth::{AuthProvider, AuthServer};
+use crate::auth::{AuthProvider, AuthServer, NoAuthorizer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::Fault;
@@ -30,7 +30,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Acceptor {
     /// Checks the authorizers of those who dial.
     pub auth_server: Arc<dyn AuthServer>,
-    /// Gives the authorizers with which a lossless peer's session dials back.
+    /// Gives the authorizers with which the session of a lossless peer dials back; a server's never
+    /// does.
     pub auth: Arc<dyn AuthProvider>,
     /// Hears what happens on the accepted connections.
     pub dispatcher: Arc<dyn Dispatcher>,
@@ -43,15 +44,11 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// With the caps of [`limits`].
-    pub fn new(
-        auth_server: Arc<dyn AuthServer>,
-        auth: Arc<dyn AuthProvider>,
-        dispatcher: Arc<dyn Dispatcher>,
-    ) -> Self {
+    /// With the caps of [`limits`], and without authorizers of its own.
+    pub fn new(auth_server: Arc<dyn AuthServer>, dispatcher: Arc<dyn Dispatcher>) -> Self {
         Self {
             auth_server,
-            auth,
+            auth: Arc::new(NoAuthorizer),
             dispatcher,
             max_half_open: limits::MAX_HALF_OPEN,
             max_connections: limits::MAX_ACCEPTED,

@@ -580,11 +580,11 @@ fn waiter_id(asked: &Arc<AtomicBool>) -> usize {
     Arc::as_ptr(asked).addr()
 }
 
-/// Up to a quarter less: two peers that dial each other in step may each give way to the other's
+/// Up to a quarter more: two peers that dial each other in step may each give way to the other's
 /// attempt, again and again.
 fn jittered(delay: Duration) -> Duration {
     let random = u16::from_ne_bytes(random().unwrap_or_default());
-    delay - delay / 4 * u32::from(random) / u32::from(u16::MAX)
+    delay + delay / 4 * u32::from(random) / u32::from(u16::MAX)
 }
 
 /// That much after; a century after where the clock does not reach so far.
@@ -598,11 +598,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_takes_up_to_a_quarter_and_not_always_the_same() {
+    fn jitter_adds_up_to_a_quarter_and_not_always_the_same() {
         assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
         let delay = Duration::from_secs(4);
         let all: Vec<_> = (0..100).map(|_| jittered(delay)).collect();
-        assert!(all.iter().all(|d| (Duration::from_secs(3)..=delay).contains(d)), "{all:?}");
+        assert!(all.iter().all(|d| (delay..=Duration::from_secs(5)).contains(d)), "{all:?}");
         assert!(all.iter().any(|d| *d != all[0]));
     }
 }

@@ -1,17 +1,17 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::hub::Hub;
 use super::record::Arrival;
 use super::{DAEMON_FEATURES, Service};
-use crate::auth::{AuthError, AuthProvider, AuthServer, Authorizer};
+use crate::auth::AuthServer;
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::Options;
 use crate::net::{Acceptor, Connection, Deadline, Listener, Messenger, Timeouts};
-use crate::types::{EntityAddr, EntityAddrVec, EntityName, EntityType};
+use crate::types::{EntityAddr, EntityAddrVec, EntityName};
 
 /// For a listener to be gone: its threads are in no one's code.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ impl Daemon {
         let options = Options { supported: DAEMON_FEATURES, ..Options::default() };
         let messenger = Messenger::with_nonce(name, nonce, options, Timeouts::default());
         let hub = Arc::new(Hub::default());
-        let acceptor = Acceptor::new(auth_server, Arc::new(NoAuthorizer), hub.clone());
+        let acceptor = Acceptor::new(auth_server, hub.clone());
         let listener = messenger.bind(addrs, acceptor.clone())?;
         let addrs = listener.addrs().to_vec();
         Ok(Self { messenger, acceptor, addrs, listener: Mutex::new(Some(listener)), hub })
@@ -167,23 +167,6 @@ impl fmt::Debug for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Daemon").field("addrs", &self.addrs).field("hub", &self.hub).finish()
     }
-}
-
-/// It dials nobody back.
-#[derive(Debug)]
-struct NoAuthorizer;
-
-impl AuthProvider for NoAuthorizer {
-    fn get_authorizer(
-        &self,
-        _: EntityType,
-        _: Instant,
-        _: bool,
-    ) -> std::result::Result<Option<Authorizer>, AuthError> {
-        Ok(None)
-    }
-
-    fn invalidate(&self, _: EntityType) {}
 }
 
 pub(super) fn any_port() -> SocketAddr {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use ceph_msgr::auth::{
-    AuthError, AuthNoneAuthorizer, AuthProvider, Authorizer, EntityName as AuthName,
-};
+use ceph_msgr::auth::{AuthNoneAuthorizer, AuthProvider, EntityName as AuthName, NoAuthorizer};
 use ceph_msgr::error::{Error, ErrorKind};
 use ceph_msgr::msgr::{Message, Options};
 use ceph_msgr::net::{Connection, Deadline, Dispatcher, Messenger, Timeouts};
@@ -47,43 +45,14 @@ pub(crate) fn messenger(timeouts: Timeouts) -> Messenger {
     Messenger::new(EntityType::CLIENT, Options::default(), timeouts).expect("a messenger")
 }
 
-/// No authorizer, as towards a monitor.
-#[derive(Debug)]
-pub(crate) struct NoAuth;
-
-impl AuthProvider for NoAuth {
-    fn get_authorizer(
-        &self,
-        _: EntityType,
-        _: std::time::Instant,
-        _: bool,
-    ) -> Result<Option<Authorizer>, AuthError> {
-        Ok(None)
-    }
-
-    fn invalidate(&self, _: EntityType) {}
-}
-
 pub(crate) fn no_auth() -> Arc<dyn AuthProvider> {
-    Arc::new(NoAuth)
+    Arc::new(NoAuthorizer)
 }
 
 /// The authorizer of protocol `none`.
-#[derive(Debug)]
-pub(crate) struct AuthNone;
-
-impl AuthProvider for AuthNone {
-    fn get_authorizer(
-        &self,
-        _: EntityType,
-        _: std::time::Instant,
-        _: bool,
-    ) -> Result<Option<Authorizer>, AuthError> {
-        let name = "client.admin".parse::<AuthName>().expect("a name");
-        Ok(Some(Authorizer::from(&AuthNoneAuthorizer { name, global_id: GlobalId(4100) })))
-    }
-
-    fn invalidate(&self, _: EntityType) {}
+pub(crate) fn auth_none() -> Arc<dyn AuthProvider> {
+    let name = "client.admin".parse::<AuthName>().expect("a name");
+    Arc::new(AuthNoneAuthorizer { name, global_id: GlobalId(4100) })
 }
 
 /// What a dispatcher was called with.

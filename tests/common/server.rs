@@ -25,7 +25,7 @@ pub(crate) fn osd(policy: Policy, timeouts: Timeouts) -> Messenger {
 
 /// Lets everybody in who names itself.
 pub(crate) fn acceptor(dispatcher: Arc<dyn Dispatcher>) -> Acceptor {
-    Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), Arc::new(AuthNone), dispatcher)
+    Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), dispatcher)
 }
 
 /// `mon.0`, at which one logs in with messages.
@@ -36,7 +36,7 @@ pub(crate) fn mon(
     let name = EntityName::new(EntityType::MON, 0);
     let messenger = Messenger::with_nonce(name, 0, Options::default(), timeouts);
     let (dispatcher, heards) = recorder();
-    let mut acceptor = Acceptor::new(Arc::new(MonAuthServer), Arc::new(AuthNone), dispatcher);
+    let mut acceptor = Acceptor::new(Arc::new(MonAuthServer), dispatcher);
     tune(&mut acceptor);
     let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
     (messenger, listener, heards)
@@ -72,7 +72,7 @@ pub(crate) fn call(listener: &Listener, policy: Policy) -> (Messenger, Connectio
     let (dispatcher, heards) = recorder();
     let name = EntityName::new(EntityType::OSD, 3);
     let peer = Peer { name, addr: listener.addrs()[0], policy };
-    let con = messenger.connect(peer, Arc::new(AuthNone), dispatcher).expect("a thread");
+    let con = messenger.connect(peer, auth_none(), dispatcher).expect("a thread");
     (messenger, con, heards)
 }
 

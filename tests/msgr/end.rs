@@ -146,8 +146,8 @@ impl<D: Dispatcher + 'static> End<D> {
     }
 
     pub(crate) fn bind(&mut self, addrs: &[SocketAddr]) {
-        let acceptor =
-            Acceptor::new(self.auth_server.clone(), self.auth.clone(), self.dispatcher.clone());
+        let mut acceptor = Acceptor::new(self.auth_server.clone(), self.dispatcher.clone());
+        acceptor.auth = self.auth.clone();
         self.listener = Some(self.messenger.bind(addrs, acceptor).expect("a free port"));
     }
 

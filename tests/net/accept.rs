@@ -19,8 +19,7 @@ fn server(policy: Policy) -> (Messenger, Listener, Heards) {
     let messenger = Messenger::with_nonce(name, 7, Options::default(), patient());
     messenger.set_policies(Policies::new(policy));
     let (dispatcher, heards) = recorder();
-    let acceptor =
-        Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), Arc::new(AuthNone), dispatcher);
+    let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), dispatcher);
     let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
     (messenger, listener, heards)
 }
@@ -30,7 +29,7 @@ fn dial(listener: &Listener, policy: Policy) -> (Messenger, Connection, Heards) 
     let (dispatcher, heards) = recorder();
     let peer =
         Peer { name: EntityName::new(EntityType::OSD, 3), addr: listener.addrs()[0], policy };
-    let con = messenger.connect(peer, Arc::new(AuthNone), dispatcher).expect("a thread");
+    let con = messenger.connect(peer, auth_none(), dispatcher).expect("a thread");
     (messenger, con, heards)
 }
 

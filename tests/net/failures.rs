@@ -392,7 +392,7 @@ fn a_reply_behind_the_hello() {
 fn an_authorizer_goes_to_the_peer_that_was_dialled_and_to_no_other() {
     let acceptor = Acceptor::new();
     let peer = acceptor.peer(Policy::LOSSY_CLIENT);
-    let dialled = dial_peer(&messenger(patient()), peer, Arc::new(AuthNone));
+    let dialled = dial_peer(&messenger(patient()), peer, auth_none());
     let mut wire = acceptor.accept();
     wire.hellos();
     let first = wire.read_connect();

@@ -1,7 +1,6 @@
 //! Where a listener listens, and what a dialler is told of that.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::Policy;
@@ -74,7 +73,7 @@ fn ipv4_and_ipv6_share_a_port_and_both_are_answered() {
         let addr = ceph_msgr::types::EntityAddr::legacy(SocketAddr::new(ip, port), 7);
         let name = EntityName::new(EntityType::OSD, 3);
         let peer = Peer { name, addr, policy: Policy::LOSSY_CLIENT };
-        let con = client.connect(peer, Arc::new(AuthNone), dispatcher).unwrap();
+        let con = client.connect(peer, auth_none(), dispatcher).unwrap();
         client_heards.connected();
         heards.accepted();
         con.send(msg(b"there")).unwrap();

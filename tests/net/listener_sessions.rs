@@ -1,6 +1,5 @@
 //! Whose session a socket becomes, and how long a session is kept.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ceph_msgr::error::ErrorKind;
@@ -64,7 +63,7 @@ fn another_osd_does_not_get_a_session_that_was_dialled() {
     let at = EntityAddr::legacy(theirs.addr(), 0);
     let peer = Peer { name, addr: at, policy: Policy::LOSSLESS_PEER };
     let (dispatcher, dialled) = recorder();
-    let con = messenger.connect_to(peer, Arc::new(AuthNone), dispatcher).unwrap();
+    let con = messenger.connect_to(peer, auth_none(), dispatcher).unwrap();
     let mut wire = theirs.accept();
     wire.hellos();
     let connect = wire.read_connect();
@@ -96,7 +95,7 @@ fn connect_to_gives_the_session_that_there_is() {
     heards.accepted();
     let accepted = only(&listener);
     let (dispatcher, _) = recorder();
-    let again = messenger.connect_to(*accepted.peer(), Arc::new(AuthNone), dispatcher).unwrap();
+    let again = messenger.connect_to(*accepted.peer(), auth_none(), dispatcher).unwrap();
     assert_eq!((again.id(), messenger.connections()), (accepted.id(), 1));
     assert_eq!(again.peer().name, EntityName::new(EntityType::OSD, 8));
     again.send(msg(b"the same")).unwrap();
@@ -105,11 +104,11 @@ fn connect_to_gives_the_session_that_there_is() {
     let (dispatcher, _) = recorder();
     let mut other = *accepted.peer();
     other.addr.nonce += 1;
-    let other = messenger.connect_to(other, Arc::new(AuthNone), dispatcher).unwrap();
+    let other = messenger.connect_to(other, auth_none(), dispatcher).unwrap();
     assert_ne!(other.id(), accepted.id());
     accepted.close(soon()).unwrap();
     let (dispatcher, _) = recorder();
-    let new = messenger.connect_to(*accepted.peer(), Arc::new(AuthNone), dispatcher).unwrap();
+    let new = messenger.connect_to(*accepted.peer(), auth_none(), dispatcher).unwrap();
     assert_ne!(new.id(), accepted.id());
     listener.close(soon()).unwrap();
     messenger.shutdown(soon()).unwrap();
