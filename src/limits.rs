@@ -46,8 +46,21 @@ pub const MAX_KEY_LEN: usize = 256;
 /// Longest keyring or ceph.conf that is read.
 pub const MAX_CONFIG_LEN: u64 = 4 << 20;
 /// Bytes of messages that one connection holds, unsent or unacknowledged, at which `send` begins to
-/// wait.
+/// wait, and at which a lossy accepted peer is asked for no more. In a callback, which cannot wait,
+/// it is twice that. There is no bound over all connections: a listener's is this many times
+/// [`MAX_ACCEPTED`], or what its `max_connections` says.
 pub const OUT_QUEUE_BYTES: usize = 128 << 20;
+/// The same in messages, for an empty one costs some 200 bytes too.
+pub const OUT_QUEUE_MESSAGES: usize = 128 << 10;
+/// The same in bytes towards a peer that has yet to log in.
+pub const UNAUTHENTICATED_OUT_QUEUE_BYTES: usize = 1 << 20;
+/// The same in messages.
+pub const UNAUTHENTICATED_OUT_QUEUE_MESSAGES: usize = 1 << 10;
+/// Longest message that may take the last quarter of a throttle's room, so that peers which announce
+/// much and send it slowly leave room for what is short.
+pub const SMALL_MESSAGE_LEN: usize = 64 << 10;
+/// Bytes that a message must come with each second while others wait for its room.
+pub const LEAST_RATE: usize = 1 << 20;
 /// Names that one client of a scripted monitor may subscribe to: real ones come to a dozen.
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
 /// Longest of these names: `mdsmap.` and `kv:` are followed by one that people give.

@@ -209,6 +209,11 @@ impl Session {
         !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
     }
 
+    /// How many messages wait or are unacknowledged.
+    pub(crate) fn queued_messages(&self) -> usize {
+        self.out_queue.len() + self.out_sent.len()
+    }
+
     /// Whether there is anything that the peer has to get.
     pub(crate) fn is_idle(&self) -> bool {
         self.out_queue.is_empty() && self.out_sent.is_empty()

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::limits;
+
 /// A budget for messages that were received and are not dropped yet, shared by as many connections
 /// as one likes. A connection for whose next message there is no room is not read from, and so its
 /// peer waits.
@@ -28,8 +30,9 @@ pub(crate) type WaiterId = usize;
 pub(crate) type Waker = Box<dyn FnOnce() + Send>;
 
 impl Throttle {
-    /// Room for that many messages with so many bytes of segments in all. A message that is larger
-    /// than all the room passes alone.
+    /// Room for that many messages with so many bytes of segments in all. The last quarter of the
+    /// bytes is for messages of up to [`limits::SMALL_MESSAGE_LEN`]. A message for which there is not
+    /// room enough in all passes alone.
     pub fn new(max_messages: usize, max_bytes: usize) -> Arc<Self> {
         Arc::new(Self { max_messages, max_bytes, state: Mutex::default() })
     }
@@ -47,8 +50,9 @@ impl Throttle {
     /// Takes room for one message of `bytes`, if there is.
     pub(crate) fn try_get(self: &Arc<Self>, bytes: usize) -> Option<Budget> {
         let mut state = self.lock();
+        let reserved = if bytes > limits::SMALL_MESSAGE_LEN { self.max_bytes / 4 } else { 0 };
         let fits = state.messages < self.max_messages
-            && state.bytes.saturating_add(bytes) <= self.max_bytes;
+            && state.bytes.saturating_add(bytes) <= self.max_bytes - reserved;
         if !fits && state.messages > 0 {
             return None;
         }
@@ -76,6 +80,11 @@ impl Throttle {
             state.waiters.extract_if(.., |(waiter, _)| *waiter == id).collect()
         };
         drop(gone);
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn is_contended(&self) -> bool {
+        !self.lock().waiters.is_empty()
     }
 
     fn put(&self, bytes: usize) {
@@ -167,6 +176,15 @@ mod tests {
         assert!(throttle.try_get(0).is_none());
         drop(large);
         assert_eq!(throttle.held(), (0, 0));
+    }
+
+    #[test]
+    fn what_is_long_leaves_room_for_what_is_short() {
+        let long = limits::SMALL_MESSAGE_LEN + 1;
+        let throttle = Throttle::new(10, 4 * long);
+        let _long: Vec<_> = (0..3).map(|_| throttle.try_get(long).unwrap()).collect();
+        assert!(throttle.try_get(long).is_none());
+        assert!(throttle.try_get(long - 1).is_some());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::connection::{Connection, Owner, ThreadSlot};
+use super::connection::{Connection, Owner, Reservation, ThreadSlot};
 use super::listener::Shared;
 use super::messenger::wall;
 use super::sock::{Sock, wait_alone};
@@ -129,8 +129,10 @@ impl<'a> Accepting<'a> {
             Decision::Replace | Decision::ReplaceReset => {
                 let reset = decision == Decision::ReplaceReset;
                 if let (Some(ex), Some(out)) = (&existing, &mut out) {
+                    let auth_peer = offer.authorizer().map(|a| a.peer.clone());
                     let socket = accept.take_over(offer, reset, &self.context());
-                    out.take_over = Some((self.sock.clone(), socket));
+                    let sock = self.sock.clone();
+                    out.take_over = Some(Reservation { sock, socket, auth_peer });
                     ex.wake.wake();
                 }
                 return Ok(Settled::HandedOver);
@@ -142,6 +144,10 @@ impl<'a> Accepting<'a> {
                     ex.end_locked(out, Fault::Replaced);
                 }
                 drop(out);
+                if let (Some(ex), Decision::ReplaceLossy) = (&existing, decision) {
+                    // Its place is its peer's.
+                    self.listener.part_with(ex.id);
+                }
                 let registered = !offer.peer().policy.is_stateless();
                 let (con, worker) = self.open(accept, offer)?;
                 if !self.listener.keep(&con) {
@@ -188,9 +194,9 @@ impl<'a> Accepting<'a> {
         let (rx, tx) = socket.connection(&messenger.local);
         let peer = *socket.peer();
         let (con, worker) =
-            Connection::new(messenger.new_id(), messenger.clone(), peer, owner, rx, tx)
-                .map_err(|_| Fault::Io(std::io::ErrorKind::Other))?;
-        con.shared().lock().take_over = Some((self.sock.clone(), socket));
+            Connection::new(messenger.new_id(), messenger.clone(), peer, owner, rx, tx)?;
+        let sock = self.sock.clone();
+        con.shared().lock().take_over = Some(Reservation { sock, socket, auth_peer: None });
         Ok((con, worker))
     }
 }

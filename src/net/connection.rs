@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
@@ -73,12 +74,20 @@ pub(super) struct Owner {
     pub(super) thread: ThreadSlot,
 }
 
+/// An accepted socket that a session is to go on with.
+pub(super) struct Reservation {
+    pub(super) sock: Sock,
+    pub(super) socket: TakeOver,
+    /// What the dialler has shown this time; its caps may be others than before.
+    pub(super) auth_peer: Option<AuthPeer>,
+}
+
 /// Everything under the connection's one mutex.
 pub(super) struct Out {
     pub(super) tx: Tx,
     pub(super) sock: Option<Sock>,
     /// An accepted socket that is to take the place of this one.
-    pub(super) take_over: Option<(Sock, TakeOver)>,
+    pub(super) take_over: Option<Reservation>,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
     /// What broke it last, for whoever waits while it tries again.
@@ -153,6 +162,8 @@ pub struct Counters {
     pub faults: u64,
     /// Bytes of messages that wait for the wire or for the peer's acknowledgement.
     pub queued_bytes: usize,
+    /// How many messages these are the bytes of.
+    pub queued_messages: usize,
     /// Where it is in its life.
     pub state: ConState,
     /// What broke it last.
@@ -172,7 +183,8 @@ impl Connection {
     /// Starts a connection that dials, with a thread of its own.
     pub(super) fn start(id: u64, messenger: Arc<Inner>, peer: Peer, owner: Owner) -> Result<Self> {
         let (rx, tx) = v1::connection(peer, &messenger.local);
-        let (con, worker) = Self::new(id, messenger, peer, owner, rx, tx)?;
+        let (con, worker) = Self::new(id, messenger, peer, owner, rx, tx)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
         let thread = worker
             .spawn()
             .map_err(|e| Error::new(ErrorKind::Io, format!("no thread for {peer}: {e}")))?;
@@ -188,7 +200,7 @@ impl Connection {
         owner: Owner,
         mut rx: Rx,
         tx: Tx,
-    ) -> Result<(Self, Worker)> {
+    ) -> io::Result<(Self, Worker)> {
         // What a peer sends that may be anyone must not take the room of others.
         rx.set_throttle(if owner.login_due {
             let (messages, bytes) =
@@ -211,8 +223,7 @@ impl Connection {
             burst: Burst::default(),
             waiters: 0,
         };
-        let wake = Wake::new()
-            .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
+        let wake = Wake::new()?;
         let shared = Arc::new(Shared {
             id,
             peer,
@@ -293,10 +304,12 @@ impl Connection {
         self.shared.messenger.check_fork()?;
         check_lengths(&msg)?;
         let mut out = self.shared.lock();
-        if is_full(&out) && may_block().is_ok() {
-            out = self.shared.wait(out, deadline, "room in the out queue", |out| !is_full(out))?;
+        let shared = &self.shared;
+        if shared.is_full(&out) && may_block().is_ok() {
+            let room = |out: &Out| !shared.is_full(out);
+            out = shared.wait(out, deadline, "room in the out queue", room)?;
         }
-        if is_overfull(&out) && self.shared.end_error(&out).is_none() {
+        if shared.is_overfull(&out) && self.shared.end_error(&out).is_none() {
             return Err(self.shared.full_error());
         }
         match self.shared.end_error(&out) {
@@ -317,7 +330,7 @@ impl Connection {
         }
         let out = self.shared.lock();
         let full = || self.shared.full_error();
-        let refused = self.shared.end_error(&out).or_else(|| is_full(&out).then(full));
+        let refused = self.shared.end_error(&out).or_else(|| self.shared.is_full(&out).then(full));
         match refused {
             Some(error) => Err(Box::new(NotSent { msg, error })),
             None => Ok(self.shared.send(out, msg)),
@@ -374,7 +387,9 @@ impl Connection {
     /// Breaks the socket, as a network does that fails: for tests of what follows
     /// (`ms_inject_socket_failures`).
     pub fn inject_socket_failure(&self) {
-        if let Some(sock) = &self.shared.lock().sock {
+        if let Some(out) = self.shared.lock_unforked()
+            && let Some(sock) = &out.sock
+        {
             sock.shutdown();
         }
     }
@@ -401,6 +416,7 @@ impl Connection {
             opened: c.opened.load(Relaxed),
             faults: c.faults.load(Relaxed),
             queued_bytes: out.map_or(0, |out| out.tx.queued_bytes()),
+            queued_messages: out.map_or(0, |out| out.tx.queued_messages()),
             state: out.map_or(ConState::Closed, |out| out.tx.state()),
             last_fault: out.and_then(|out| out.last_fault.clone()),
         }
@@ -426,15 +442,6 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {} with {}", self.id, self.peer)
     }
-}
-
-fn is_full(out: &Out) -> bool {
-    out.tx.queued_bytes() >= limits::OUT_QUEUE_BYTES
-}
-
-/// Not even a callback may add to that.
-fn is_overfull(out: &Out) -> bool {
-    out.tx.queued_bytes() >= 2 * limits::OUT_QUEUE_BYTES
 }
 
 /// Refuses a message with a segment that no peer would take.
@@ -469,7 +476,7 @@ impl Shared {
         }
     }
 
-    fn auth_peer(&self) -> MutexGuard<'_, Option<AuthPeer>> {
+    pub(super) fn auth_peer(&self) -> MutexGuard<'_, Option<AuthPeer>> {
         self.auth_peer.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -539,7 +546,26 @@ impl Shared {
         self.listener.is_some()
             && out.tx.state() == ConState::Open
             && out.tx.session.lossy
-            && is_full(out)
+            && self.is_full(out)
+    }
+
+    fn is_full(&self, out: &Out) -> bool {
+        self.holds(out, 1)
+    }
+
+    /// Not even a callback may add to that.
+    fn is_overfull(&self, out: &Out) -> bool {
+        self.holds(out, 2)
+    }
+
+    /// Whether the out queue holds that many times what it may.
+    fn holds(&self, out: &Out, times: usize) -> bool {
+        let (bytes, messages) = if self.is_login_due() {
+            (limits::UNAUTHENTICATED_OUT_QUEUE_BYTES, limits::UNAUTHENTICATED_OUT_QUEUE_MESSAGES)
+        } else {
+            (limits::OUT_QUEUE_BYTES, limits::OUT_QUEUE_MESSAGES)
+        };
+        out.tx.queued_bytes() >= times * bytes || out.tx.queued_messages() >= times * messages
     }
 
     /// Why nothing can be sent any more, if so.

@@ -161,15 +161,21 @@ impl Listener {
         &self.addrs
     }
 
-    /// What it has done so far, and what it holds.
+    /// What it has done so far, and what it holds; nothing in a fork.
     pub fn counts(&self) -> Counts {
+        if self.shared.messenger.is_forked() {
+            return Counts::default();
+        }
         let state = self.shared.lock();
         let (half_open, connections) = (state.live().count(), state.connections.len());
         Counts { half_open, connections, ..state.counts }
     }
 
-    /// The connections that it has accepted, in no order.
+    /// The connections that it has accepted, in no order; none in a fork.
     pub fn connections(&self) -> Vec<Connection> {
+        if self.shared.messenger.is_forked() {
+            return Vec::new();
+        }
         self.shared.lock().connections.values().cloned().collect()
     }
 
@@ -352,6 +358,16 @@ impl Shared {
         let half = self.lock().half_open.remove(&id);
         drop(half);
         self.changed.notify_all();
+    }
+
+    /// A connection whose end has begun no longer counts.
+    pub(super) fn part_with(&self, id: u64) {
+        let mut state = self.lock();
+        if state.leaving.len() < limits::MAX_EVICTED
+            && let Some(con) = state.connections.remove(&id)
+        {
+            state.leaving.insert(id, con);
+        }
     }
 
     /// Keeps a connection alive; false where the listener is closing or full.

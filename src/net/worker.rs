@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, End, Handle, Shared};
+use super::connection::{Connection, End, Handle, Reservation, Shared};
 use super::dispatch::in_callback;
 use super::sock::{Sock, wait};
 use crate::crypto::random;
-use crate::msgr::v1::{Event, Rx, TakeOver, con_fault};
+use crate::limits;
+use crate::msgr::v1::{Event, Rx, con_fault};
 use crate::msgr::{Backoff, ConState, Consequence, Fault, Throttle};
 use crate::types::{Features, Seq};
 
@@ -42,6 +43,8 @@ pub(super) struct Worker {
     login: Option<Instant>,
     /// When the peer was last heard of.
     heard: Instant,
+    /// When the message began that is under way.
+    amid: Option<Instant>,
     /// When something was last seen to have been sent, and how much by then.
     sent: (Instant, u64),
     /// When it was last asked for a sign of life.
@@ -52,6 +55,9 @@ pub(super) struct Worker {
     /// How long to wait before the next attempt.
     delay: Duration,
 }
+
+/// When to look again at what was late and harmed nobody.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How many things are read before what there is to write is written.
 const ROUND: usize = 64;
@@ -80,6 +86,7 @@ impl Worker {
             restricted,
             login: None,
             heard: now,
+            amid: None,
             sent: (now, 0),
             asked: now,
             acked: Seq(0),
@@ -125,8 +132,8 @@ impl Worker {
                 out.awake = false;
                 (out.tx.state(), out.take_over.take())
             };
-            if let Some((sock, socket)) = accepted {
-                self.take_over(sock, socket);
+            if let Some(reservation) = accepted {
+                self.take_over(reservation);
                 continue;
             }
             let step = match state {
@@ -147,8 +154,12 @@ impl Worker {
     }
 
     /// Goes on with a socket that the peer has dialled, in place of whatever was under way.
-    fn take_over(&mut self, sock: Sock, socket: TakeOver) {
+    fn take_over(&mut self, reservation: Reservation) {
+        let Reservation { sock, socket, auth_peer } = reservation;
         let now = Instant::now();
+        if auth_peer.is_some() {
+            *self.shared.auth_peer() = auth_peer;
+        }
         let events = {
             let mut out = self.shared.lock();
             if let Some(old) = out.sock.replace(sock.clone()) {
@@ -162,7 +173,7 @@ impl Worker {
         };
         self.sock = Some(sock);
         self.delay = Duration::ZERO;
-        (self.heard, self.asked, self.read_ahead) = (now, now, true);
+        (self.heard, self.asked, self.read_ahead, self.amid) = (now, now, true, None);
         self.deadline = Some(later(now, self.shared.messenger.timeouts.handshake));
         if self.shared.is_login_due() {
             self.login = self.deadline;
@@ -171,20 +182,21 @@ impl Worker {
     }
 
     /// Nothing to send, no socket: sleeps until that changes, or until it is time to ask for a sign
-    /// of life: a server never dials, and may have something for us that the last socket lost. A
-    /// server waits for its peer, and not for ever.
+    /// of life: a server never dials, and may have something for us that the last socket lost. Who
+    /// accepted the session waits for its peer, and not for ever.
     fn standby(&mut self) -> Result<Step, Fault> {
-        if self.shared.peer.policy.server {
-            let idle = self.shared.messenger.timeouts.idle;
-            let left =
-                idle.map(|idle| later(self.heard, idle).saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                let never = Fault::TimedOut("peer that comes back");
-                self.shared.lock().end.get_or_insert(End::Broken(ConState::Standby, never));
-                return Ok(Step::Closing);
-            }
-            self.sleep(left)?;
-        } else if !self.sleep(self.shared.messenger.timeouts.keepalive)? {
+        let timeouts = &self.shared.messenger.timeouts;
+        let idle = timeouts.idle.filter(|_| self.shared.listener.is_some());
+        let left =
+            idle.map(|idle| later(self.heard, idle).saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let never = Fault::TimedOut("peer that comes back");
+            self.shared.lock().end.get_or_insert(End::Broken(ConState::Standby, never));
+            return Ok(Step::Closing);
+        }
+        let keepalive = timeouts.keepalive.filter(|_| !self.shared.peer.policy.server);
+        let asks = keepalive.is_some_and(|keepalive| left.is_none_or(|left| keepalive <= left));
+        if !self.sleep(if asks { keepalive } else { left })? && asks {
             self.shared.lock().tx.keepalive();
         }
         Ok(Step::Go)
@@ -286,8 +298,9 @@ impl Worker {
         };
         self.held_back = full;
         let gated = gated || full;
+        // Even of a peer in haste, which never makes this thread wait.
+        let timeout = self.time_left(answers)?;
         if gated || !self.read_ahead {
-            let timeout = self.time_left(answers)?;
             let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
             if ready.woken {
                 self.shared.wake.clear();
@@ -413,6 +426,7 @@ impl Worker {
                 self.callback(|con| con.shared().dispatcher.accepted(con));
             }
             Event::Message(msg) => {
+                self.amid = None;
                 self.backoff.reset();
                 self.shared.counters.received.fetch_add(1, Relaxed);
                 self.callback(|con| con.shared().dispatcher.dispatch(con, msg));
@@ -462,13 +476,18 @@ impl Worker {
             }
             look(login);
         }
-        if self.shared.listener.is_some() && self.rx.is_amid_message() {
+        let amid = self.rx.amid_message().filter(|_| self.shared.listener.is_some());
+        self.amid = amid.map(|_| self.amid.unwrap_or(now));
+        if let (Some(len), Some(since)) = (amid, self.amid) {
             // It has taken the room for the whole message already.
-            let end = later(self.heard, timeouts.keepalive_timeout);
-            if now >= end {
+            let silent = later(self.heard, timeouts.keepalive_timeout);
+            let rest = Duration::from_secs((len / limits::LEAST_RATE) as u64);
+            let slow = later(later(since, timeouts.keepalive_timeout), rest);
+            if now >= silent || now >= slow && self.rx.is_contended() {
                 return Err(Fault::TimedOut(self.rx.awaiting()));
             }
-            look(end);
+            look(silent);
+            look(slow.max(later(now, AGAIN)));
         }
         if let Some(interval) = timeouts.keepalive {
             look(later(self.heard.max(self.asked), interval));
@@ -508,6 +527,7 @@ impl Worker {
         self.deadline = None;
         self.login = None;
         self.read_ahead = false;
+        self.amid = None;
         self.sock = None;
         let (state, consequence) = {
             let mut out = self.shared.lock();
@@ -533,7 +553,11 @@ impl Worker {
         if fault == Fault::Io(io::ErrorKind::ConnectionRefused) {
             self.callback(|con| con.shared().dispatcher.refused(con));
         }
-        if consequence != Consequence::Close {
+        // Whoever accepted a session cannot know that its peer is gone for good, and dials in vain.
+        let idle = self.shared.messenger.timeouts.idle;
+        let idle = idle.filter(|_| self.shared.listener.is_some() && state != ConState::Open);
+        let gone = idle.is_some_and(|idle| Instant::now() >= later(self.heard, idle));
+        if consequence != Consequence::Close && !gone {
             return None;
         }
         Some(End::Broken(state, fault))
@@ -557,7 +581,7 @@ impl Worker {
         self.shared.messenger.forget(self.shared.id);
         // What it was to take over is closed.
         let rest = self.shared.lock().take_over.take();
-        if let Some((sock, _)) = rest {
+        if let Some(Reservation { sock, .. }) = rest {
             sock.shutdown();
         }
         if let End::Broken(..) = end {

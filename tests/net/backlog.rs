@@ -88,3 +88,37 @@ fn even_a_callback_cannot_send_without_end() {
     assert!(only(&listener).counters().queued_bytes <= 2 * limits::OUT_QUEUE_BYTES + (32 << 20));
     listener.close(soon()).unwrap();
 }
+
+/// Answers each message with an empty one.
+struct Nothing;
+
+impl Dispatcher for Nothing {
+    fn dispatch(&self, con: &Connection, _: Message) {
+        let _ = con.send(Message::new(43, Vec::new()));
+    }
+}
+
+#[test]
+fn empty_answers_that_nobody_reads_are_bounded_by_their_number() {
+    let messenger = osd(Policy::STATELESS_SERVER, patient());
+    let listener = messenger.bind(&[LOCALHOST], acceptor(Arc::new(Nothing))).unwrap();
+    let mut wire = dial(addr(&listener));
+    wire.open_session(1, &ask());
+    let stream = wire.stream();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut seq = 0;
+    loop {
+        let mut many = Vec::new();
+        for _ in 0..1000 {
+            seq += 1;
+            many.extend(message(seq, 42, b"", b"", FEATURES));
+        }
+        if (&mut &*stream).write_all(&many).is_err() {
+            break;
+        }
+        assert!(seq < 3_000_000, "it reads without end");
+    }
+    let held = only(&listener).counters();
+    assert!(held.queued_messages <= limits::OUT_QUEUE_MESSAGES + 100, "{held:?}");
+    listener.close(soon()).unwrap();
+}

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ceph_msgr::msgr::{Message, Policy};
-use ceph_msgr::net::{Connection, Dispatcher};
+use ceph_msgr::net::{Connection, Dispatcher, Timeouts};
 
 use crate::common::acceptor::*;
 use crate::common::client::*;
@@ -58,4 +59,36 @@ fn a_peer_in_haste_hears_acks_and_answers_all_the_while() {
     }
     listener.close(soon()).unwrap();
     haste.join().unwrap();
+}
+
+/// Takes longer over each message than its peer takes to send one.
+struct Slower;
+
+impl Dispatcher for Slower {
+    fn dispatch(&self, _: &Connection, _: Message) {
+        ceph_msgr::crc32c::ceph_crc32c(0, std::hint::black_box(&[7; 1 << 20]));
+    }
+}
+
+#[test]
+fn a_peer_in_haste_has_no_more_time_to_log_in_than_others() {
+    let timeouts = Timeouts { handshake: Duration::from_millis(500), ..patient() };
+    let (_messenger, listener, _heards) =
+        mon(timeouts, |acceptor| acceptor.dispatcher = Arc::new(Slower));
+    let mut wire = dial(addr(&listener));
+    wire.open_session(1, &ask_mon());
+    let mut writer = wire.stream().try_clone().unwrap();
+    let (mut seq, deadline) = (0, soon());
+    loop {
+        let mut many = Vec::new();
+        for _ in 0..1000 {
+            seq += 1;
+            many.extend(message(seq, 42, b"", b"", FEATURES));
+        }
+        if writer.write_all(&many).is_err() {
+            break;
+        }
+        assert!(!deadline.has_passed(), "{seq} messages, and no login");
+    }
+    listener.close(soon()).unwrap();
 }

@@ -245,3 +245,18 @@ fn a_check_of_authorizers_that_panics_costs_its_socket_alone() {
     until("nothing is left", || listener.counts().half_open == 0);
     listener.close(soon()).unwrap();
 }
+
+#[test]
+fn a_newer_lossy_session_has_the_place_of_the_older() {
+    let (_messenger, listener, heards) =
+        serve_with(Policy::STATELESS_REGISTERED_SERVER, patient(), |a| a.max_connections = 1);
+    let mut old = dial(addr(&listener));
+    let own = old.stream().local_addr().unwrap();
+    old.open_as(own, 5, &Connect { global_seq: 3, ..ask() });
+    heards.accepted();
+    let mut new = dial(addr(&listener));
+    new.introduce(own, 5);
+    let (tag, _) = new.connect(&Connect { global_seq: 4, ..ask() });
+    assert_eq!(tag, SEQ);
+    listener.close(soon()).unwrap();
+}

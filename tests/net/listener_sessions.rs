@@ -164,3 +164,49 @@ fn idle_sessions_end_whether_they_are_open_or_stand_by() {
         listener.close(soon()).unwrap();
     }
 }
+
+#[test]
+fn who_comes_back_is_known_by_what_it_shows_now() {
+    let (_messenger, listener, heards) = serve(Policy::STATEFUL_SERVER, patient());
+    let asks = |global_id, connect: Connect| {
+        let authorizer = none_authorizer(TYPE_CLIENT, "alice", global_id);
+        Connect { flags: 0, authorizer, ..connect }
+    };
+    let mut wire = dial(addr(&listener));
+    let own = wire.stream().local_addr().unwrap();
+    wire.open_as(own, 5, &asks(4100, ask()));
+    heards.accepted();
+    let mut again = dial(addr(&listener));
+    again.introduce(own, 5);
+    let back = Connect { global_seq: 2, connect_seq: 2, ..ask() };
+    let (tag, _) = again.connect(&asks(4200, back));
+    assert_eq!(tag, SEQ);
+    again.recv(8);
+    again.send(&[0; 8]);
+    heards.accepted();
+    assert_eq!(only(&listener).auth_peer().unwrap().global_id.0, 4200);
+    listener.close(soon()).unwrap();
+}
+
+#[test]
+fn a_peer_that_is_gone_for_good_is_not_dialled_for_ever() {
+    let timeouts = Timeouts { idle: Some(Duration::from_millis(600)), ..patient() };
+    for keepalive in [None, Some(Duration::from_millis(100))] {
+        let (_messenger, listener, heards) =
+            serve(Policy::LOSSLESS_PEER, Timeouts { keepalive, ..timeouts });
+        let (_taken, gone) = closed_port();
+        let mut wire = dial(addr(&listener));
+        wire.open_as(gone, 5, &Connect { flags: 0, ..osd_numbered("4") });
+        heards.accepted();
+        drop(wire);
+        loop {
+            match heards.next() {
+                Heard::Reset(..) => break,
+                Heard::Refused => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        until("the listener lets go", || listener.counts().connections == 0);
+        listener.close(soon()).unwrap();
+    }
+}

@@ -101,3 +101,63 @@ fn policies_by_kind_hold_for_accepted_peers() {
     assert_eq!(only(&listener).peer().policy, Policy::LOSSLESS_PEER);
     listener.close(soon()).unwrap();
 }
+
+/// The beginning of a message with a front of that length.
+fn announce(len: usize) -> Vec<u8> {
+    message(1, 42, &vec![7; len], b"", FEATURES)[..60].to_vec()
+}
+
+#[test]
+fn who_announces_much_leaves_room_for_what_is_short() {
+    let (messenger, listener, heards) = serve(Policy::STATELESS_SERVER, patient());
+    let throttle = Throttle::new(100, 4 << 20);
+    messenger.set_throttle(EntityType::CLIENT, throttle.clone());
+    let mut greedy = Vec::new();
+    for nonce in 1..=4 {
+        let mut wire = dial(addr(&listener));
+        wire.open_session(nonce, &ask());
+        heards.accepted();
+        wire.send(&announce(1 << 20));
+        greedy.push(wire);
+    }
+    until("three have the room that there is", || throttle.held() == (3, 3 << 20));
+    let mut honest = dial(addr(&listener));
+    honest.open_session(9, &ask());
+    heards.accepted();
+    honest.send_msg(1, 42, b"short", b"");
+    assert_eq!(heards.message().front[..], *b"short");
+    drop(greedy);
+    listener.close(soon()).unwrap();
+}
+
+#[test]
+fn who_sends_a_message_drop_by_drop_gives_way_when_others_wait() {
+    let timeouts = Timeouts { keepalive_timeout: Duration::from_millis(500), ..patient() };
+    let (messenger, listener, heards) = serve(Policy::STATELESS_SERVER, timeouts);
+    messenger.set_throttle(EntityType::CLIENT, Throttle::new(100, 1 << 20));
+    let mut slow = dial(addr(&listener));
+    slow.open_session(1, &ask());
+    heards.accepted();
+    slow.send(&announce(700 << 10));
+    let mut writer = slow.stream().try_clone().unwrap();
+    let drops = std::thread::spawn(move || {
+        use std::io::Write as _;
+        while writer.write_all(&[7]).is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut honest = dial(addr(&listener));
+    honest.open_session(2, &ask());
+    heards.accepted();
+    honest.send_msg(1, 42, &[8; 300 << 10], b"");
+    // The end of the slow one, and what it made wait, in either order.
+    for _ in 0..2 {
+        match heards.next() {
+            Heard::Reset(_, why) => assert!(why.contains("rest of a message"), "{why}"),
+            Heard::Message(msg) => assert_eq!(msg.front.len(), 300 << 10),
+            other => panic!("{other:?}"),
+        }
+    }
+    drops.join().unwrap();
+    listener.close(soon()).unwrap();
+}

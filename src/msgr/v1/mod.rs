@@ -216,6 +216,11 @@ impl Tx {
         self.session.queued_bytes
     }
 
+    /// How many messages [`Self::queued_bytes`] are the bytes of.
+    pub fn queued_messages(&self) -> usize {
+        self.session.queued_messages()
+    }
+
     /// Whether everything that was sent has been handed to the transport.
     pub fn is_flushed(&self) -> bool {
         self.session.out_queue.is_empty() && self.out_kvec.is_empty()

@@ -277,9 +277,19 @@ impl Rx {
         self.throttle.as_ref().filter(|_| matches!(self.read, ReadState::Throttled(_)))
     }
 
-    /// Whether the beginning of a message is there, and not its end.
-    pub fn is_amid_message(&self) -> bool {
-        matches!(self.read, ReadState::Header | ReadState::Body(_))
+    /// How long the message is whose beginning is there, and not its end; 0 where even that is not
+    /// known yet.
+    pub fn amid_message(&self) -> Option<usize> {
+        match &self.read {
+            ReadState::Header => Some(0),
+            ReadState::Body(body) => Some(body.header.len()),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody waits for the room that messages on this connection hold.
+    pub fn is_contended(&self) -> bool {
+        self.throttle.as_ref().is_some_and(|throttle| throttle.is_contended())
     }
 
     /// Sets what bounds the messages that were received and are not done with.
