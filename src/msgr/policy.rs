@@ -38,8 +38,15 @@ impl Policy {
     pub const STATEFUL_SERVER: Self =
         Self { server: true, standby: true, resetcheck: true, ..Self::NONE };
     /// Between OSDs: either end dials.
+    ///
+    /// Without `resetcheck` a peer that began anew is not found out, as is Ceph's rule: nothing of
+    /// what waits here is dropped, the numbers begin anew, and no reset is told;
+    /// [`LOSSLESS_PEER_REUSE`](Self::LOSSLESS_PEER_REUSE) tells. A session never gives up a peer
+    /// that does not answer, so its owner has to close those of peers that will not come back.
     pub const LOSSLESS_PEER: Self = Self { standby: true, ..Self::NONE };
-    /// Between monitors: either end dials, and a peer that began anew is found out.
+    /// Between monitors: either end dials, and a peer that began anew is found out: what waited for
+    /// it is dropped, and the owner is told of the reset. The sessions of peers that will not come
+    /// back are the owner's to close here too.
     pub const LOSSLESS_PEER_REUSE: Self = Self { resetcheck: true, ..Self::LOSSLESS_PEER };
 }
 

@@ -1,3 +1,6 @@
+//! The callbacks in which the owner of connections hears what happens on them, and the rule that
+//! nobody waits in a callback for the thread that makes it.
+
 use std::cell::Cell;
 
 use super::Connection;

@@ -1,3 +1,6 @@
+//! Callbacks turned into a queue: what happens on connections waits in a bounded `Inbox`, until a
+//! thread of the owner's takes it out, or its descriptor says that there is something.
+
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -1,3 +1,6 @@
+//! Which connections a messenger has: by id those whose thread runs, and by the peer's address the
+//! session that a peer which dials again may come back to.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 

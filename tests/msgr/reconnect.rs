@@ -8,18 +8,18 @@ use crate::fake::{Event, ping};
 use crate::interceptor::{Interceptor, Step};
 
 for_each_protocol!(
-    missing_server_ident_test,
-    missing_server_ident_test_2,
+    missing_server_iden_test,
+    missing_server_iden_test_2,
     reconnect_test,
     reconnect_race_test,
 );
 
-/// The server fails before its answer (READY or SEQ in v1) is out, with a message for the client:
-/// nothing is lost or doubled.
+/// `MissingServerIdenTest`: the server fails before its answer (READY or SEQ in v1) is out, with a
+/// message for the client: nothing is lost or doubled.
 ///
 /// Ceph's lossy client dials again if it was never connected. Ours has ended, as its owner is told,
 /// and it is the owner that dials again; the server's session is the same.
-fn missing_server_ident_test(protocol: Protocol) {
+fn missing_server_iden_test(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::STATEFUL_SERVER), false);
     let client = End::fake(Config::client(protocol), false);
     let to_server = Interceptor::new(server.addr());
@@ -46,8 +46,9 @@ fn missing_server_ident_test(protocol: Protocol) {
     server.shutdown();
 }
 
-/// The same between peers, and it is the server, which has a message to send, that dials.
-fn missing_server_ident_test_2(protocol: Protocol) {
+/// `MissingServerIdenTest2`: the same between peers, and it is the server, which has a message to
+/// send, that dials.
+fn missing_server_iden_test_2(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::LOSSLESS_PEER), false);
     let client = End::fake(Config::client(protocol).policy(Policy::LOSSLESS_PEER), false);
     let (to_server, to_client) = (Interceptor::new(server.addr()), Interceptor::new(client.addr()));
