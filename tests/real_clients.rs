@@ -119,6 +119,12 @@ fn rados_and_rbd_see_a_cluster_without_pools() {
     let site = Site::of(&mon);
     let pools = site.run("rados", &["-m", &mon.mon_host(), "lspools"]);
     assert_eq!((pools.code, pools.stdout.as_str()), (Some(0), ""), "{pools:?}");
+    // It asks how full the pools are, and the cluster.
+    let df = site.run("rados", &["-m", &mon.mon_host(), "df"]);
+    assert_eq!((df.code, df.stderr.as_str()), (Some(0), ""), "{df:?}");
+    for line in ["total_objects    0\n", "total_space      0 B\n"] {
+        assert!(df.stdout.contains(line), "{df:?}");
+    }
     let images = site.run("rbd", &["-m", &mon.mon_host(), "ls"]);
     assert_eq!(images.code, Some(2), "{images:?}");
     assert!(images.stderr.contains("error opening default pool 'rbd'"), "{images:?}");
