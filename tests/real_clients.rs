@@ -20,10 +20,11 @@ use ceph_msgr::messages::types::{MSG_MDS_BEACON, MSG_OSD_BOOT};
 use ceph_msgr::net::Deadline;
 use ceph_msgr::testing::{Arrival, CommandReply, Commands, Mon};
 use ceph_msgr::types::EntityType;
+use ceph_msgr::{Cluster, Command};
 use common::live::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use program::{Site, is_installed};
+use program::{Running, Site, is_installed};
 
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(60))
@@ -119,6 +120,12 @@ fn rados_and_rbd_see_a_cluster_without_pools() {
     let site = Site::of(&mon);
     let pools = site.run("rados", &["-m", &mon.mon_host(), "lspools"]);
     assert_eq!((pools.code, pools.stdout.as_str()), (Some(0), ""), "{pools:?}");
+    // It asks how full the pools are, and the cluster.
+    let df = site.run("rados", &["-m", &mon.mon_host(), "df"]);
+    assert_eq!((df.code, df.stderr.as_str()), (Some(0), ""), "{df:?}");
+    for line in ["total_objects    0\n", "total_space      0 B\n"] {
+        assert!(df.stdout.contains(line), "{df:?}");
+    }
     let images = site.run("rbd", &["-m", &mon.mon_host(), "ls"]);
     assert_eq!(images.code, Some(2), "{images:?}");
     assert!(images.stderr.contains("error opening default pool 'rbd'"), "{images:?}");
@@ -150,44 +157,141 @@ cluster.shutdown()
     assert_eq!(run.stdout, wanted, "{run:?}");
 }
 
+/// The serve example for `client.admin`, and where it listens.
+fn spawn_serve<'a>(site: &'a Site, args: &[&str]) -> (Running<'a>, String) {
+    let keyring = site.keyring();
+    let serve = common::example::build("serve");
+    let args = [&["--bind", "v1:127.0.0.1:0", "--keyring", &keyring], args].concat();
+    let serve = site.spawn(serve.to_str().expect("UTF-8"), &args);
+    until("serve listens", || serve.stdout().contains('\n'));
+    let told = serve.stdout();
+    let mon_host = told.lines().next().and_then(|line| line.strip_prefix("listening at "));
+    let mon_host = mon_host.expect("where").to_owned();
+    (serve, mon_host)
+}
+
+/// A keyring with `client.admin`.
+fn admin() -> Keyring {
+    let mut keyring = Keyring::new();
+    let key = CryptoKey::generate(KeyType::Aes, Default::default()).expect("a key");
+    keyring.set_key(&"client.admin".parse().expect("a name"), key);
+    keyring
+}
+
 #[test]
 fn the_serve_example_tells_what_it_is_asked() {
-    if !is_installed("ceph") {
-        return;
+    let keyring = admin();
+    let site = Site::new("v1:127.0.0.1:1", &keyring);
+    let (mut serve, mon_host) = spawn_serve(&site, &["--command-reply", "made up"]);
+    let cluster = Cluster::builder()
+        .no_config_file()
+        .mon_host(&mon_host)
+        .key(keyring.key(&"client.admin".parse().expect("a name")).expect("a key").clone())
+        .timeout(Duration::from_secs(30))
+        .connect()
+        .expect("it logs in");
+    let evil = Command::new("osd\x1b[2J tree\nconnection 9").arg("a\rb", "hidden");
+    for cmd in [Command::new("osd tree"), evil] {
+        let output = cluster.mon_command(&cmd).expect("an answer");
+        assert_eq!(output.outbl, "made up".as_bytes());
     }
-    let serve = common::example::build("serve");
-    let mon = mon();
-    let site = Site::of(&mon);
-    let keyring = site.file("keyring", &mon.keyring_text());
-    let args = ["--bind", "v1:127.0.0.1:0", "--keyring", &keyring, "--command-reply", "made up"];
-    let mut serve = site.spawn(serve.to_str().expect("UTF-8"), &args);
-    until("serve listens", || serve.stdout().contains('\n'));
-    let listening = serve.stdout();
-    let mon_host = listening.trim_end().strip_prefix("listening at ").expect("where");
-    let status = site.run("ceph", &["-m", mon_host, "osd", "tree"]);
-    assert_eq!((status.code, status.stdout.as_str()), (Some(0), "made up"), "{status:?}");
 
     let pid = Pid::from_raw(serve.id().try_into().expect("a pid"));
     kill(pid, Signal::SIGINT).expect("it runs");
     until("serve ends", || serve.code().is_some());
     assert_eq!(serve.code(), Some(Some(0)));
     let told = serve.stdout();
-    for line in ["client.admin: logged in", "client.admin: command \"osd tree\" []"] {
+    for line in [
+        "client.admin: logged in\n",
+        "client.admin: command \"osd tree\" []\n",
+        r#"client.admin: command "osd\u{1b}[2J tree\nconnection 9" [a\rb]"#,
+    ] {
         assert!(told.contains(line), "no {line:?} in {told}");
     }
-    let key = Keyring::read(keyring.as_ref()).expect("the keyring").to_text();
+    let key = keyring.to_text();
     let key = key.lines().find_map(|line| line.trim().strip_prefix("key = ")).expect("a key");
-    assert!(!told.contains(key.trim()), "it tells the key");
+    assert!(!told.contains(key.trim()) && !told.contains("hidden"), "it tells secrets");
+}
+
+/// Of every shape that commands have: bare, with arguments that are required, many, named or
+/// flags, the manager's, of a module that is not there, and one that no release has.
+#[test]
+fn ceph_sends_whatever_it_is_told_to_serve() {
+    if !is_installed("ceph") {
+        return;
+    }
+    let site = Site::new("v1:127.0.0.1:1", &admin());
+    let (serve, mon_host) = spawn_serve(
+        &site,
+        &["--command-reply", "made up", "--command", "frob name=it,type=CephInt"],
+    );
+    for (args, told) in [
+        ("-s", r#""status" []"#),
+        ("health detail", r#""health" [detail]"#),
+        ("auth ls", r#""auth ls" []"#),
+        (
+            "auth get-or-create client.a mon allow osd allow",
+            r#""auth get-or-create" [caps entity]"#,
+        ),
+        ("pg stat", r#""pg stat" []"#),
+        ("pg dump pgs --format json", r#""pg dump" [dumpcontents format]"#),
+        ("osd pool create x", r#""osd pool create" [pool]"#),
+        (
+            "osd pool create x 8 8 erasure --size=3",
+            r#""osd pool create" [pg_num pgp_num pool pool_type size]"#,
+        ),
+        (
+            "osd pool rm x x --yes-i-really-really-mean-it",
+            r#""osd pool rm" [pool pool2 yes_i_really_really_mean_it]"#,
+        ),
+        ("osd out 1 2 3", r#""osd out" [ids]"#),
+        ("config set osd.1 debug_osd 20", r#""config set" [name value who]"#),
+        ("config-key get k", r#""config-key get" [key]"#),
+        ("fs volume create v", r#""fs volume create" [name]"#),
+        ("mds fail 0", r#""mds fail" [role_or_gid]"#),
+        ("log some words", r#""log" [logtext]"#),
+        ("orch apply rgw x y z", r#""orch apply rgw" ["#),
+        ("iostat", r#""iostat" []"#),
+        ("osd something new", r#""osd" [words]"#),
+        ("frob 7", r#""frob" [it]"#),
+    ] {
+        let words: Vec<_> = args.split(' ').collect();
+        let run = site.run("ceph", &[&["-m", &mon_host], &words[..]].concat());
+        // With JSON there is an empty line in front.
+        assert_eq!((run.code, run.stdout.trim()), (Some(0), "made up"), "{args}: {run:?}");
+        let told_now = serve.stdout();
+        assert!(told_now.contains(told), "{args}: no {told} in {told_now}");
+    }
 }
 
 #[test]
-fn serve_says_that_v2_comes_later() {
+fn serve_ends_when_nobody_reads_it() {
     let serve = common::example::build("serve");
-    let site = Site::new("v1:127.0.0.1:1", &Keyring::new());
-    let args = ["--bind", "v2:127.0.0.1:3300", "--keyring", "/dev/null"];
-    let run = site.run_bare(serve.to_str().expect("UTF-8"), &args);
-    assert_eq!(run.code, Some(2), "{run:?}");
-    assert!(run.stderr.contains("messenger v2 comes later"), "{run:?}");
+    let site = Site::new("v1:127.0.0.1:1", &admin());
+    // The pipe has no reader any more when the first line comes.
+    let script = r#"exec 3> >(:); wait $!; "$0" --bind v1:127.0.0.1:0 --keyring "$1" >&3; echo $?"#;
+    let serve = serve.to_str().expect("UTF-8");
+    let run = site.run_bare("bash", &["-c", script, serve, &site.keyring()]);
+    assert_eq!(run.stderr, "", "{run:?}");
+    assert_eq!(run.stdout, "0\n", "{run:?}");
+}
+
+#[test]
+fn serve_refuses_what_cannot_work_and_says_why() {
+    let serve = common::example::build("serve");
+    let site = Site::new("v1:127.0.0.1:1", &admin());
+    let keyring = site.keyring();
+    for (bind, keyring, code, why) in [
+        ("v2:127.0.0.1:3300", keyring.as_str(), 2, "messenger v2 comes later"),
+        ("v1:0.0.0.0:0", &keyring, 2, "clients dial what the monmap says"),
+        ("v1:[::]:0", &keyring, 2, "clients dial what the monmap says"),
+        ("v1:127.0.0.1:0", "/dev/null", 1, "names nobody"),
+    ] {
+        let args = ["--bind", bind, "--keyring", keyring];
+        let run = site.run_bare(serve.to_str().expect("UTF-8"), &args);
+        assert_eq!(run.code, Some(code), "{bind}: {run:?}");
+        assert!(run.stderr.contains(why), "{bind}: {run:?}");
+    }
 }
 
 // --- Daemons --------------------------------------------------------------------------------------

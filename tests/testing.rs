@@ -9,7 +9,7 @@ use std::time::Duration;
 use ceph_msgr::auth::cephx::KeyServerOptions;
 use ceph_msgr::crypto::{CryptoKey, KeyType};
 use ceph_msgr::denc::Decode as _;
-use ceph_msgr::messages::types::CEPH_MSG_AUTH;
+use ceph_msgr::messages::types::{CEPH_MSG_AUTH, MSG_MON_COMMAND};
 use ceph_msgr::mon::{MapEvent, MonMap};
 use ceph_msgr::net::Deadline;
 use ceph_msgr::testing::{Arrival, Arrived, CommandReply, Commands, Mon, SimpleOSD};
@@ -249,6 +249,41 @@ fn a_handler_may_use_the_monitor_that_it_answers_for() {
     let cluster = open(&mon);
     cluster.mon_command(&"osd new".into()).expect("an answer");
     assert!(cluster.osdmap().expect("a map").exists(7));
+}
+
+#[test]
+fn a_handler_that_panics_is_an_error_that_says_so() {
+    let commands = Commands::new()
+        .on("frob", "", |cmd| panic!("{} may not frob", cmd.peer.name))
+        .on("status", "", |_| CommandReply::ok("still here"));
+    let mon = Mon::builder().commands(commands).start().expect("a monitor");
+    let cluster = open(&mon);
+    let e = cluster.mon_command(&"frob".into()).expect_err("it panicked");
+    assert_eq!((e.kind(), e.errno()), (ErrorKind::Command, Some(5)), "EIO: {e}");
+    assert!(e.to_string().contains("the handler panicked: client.admin may not frob"), "{e}");
+    let status = cluster.mon_command(&"status".into()).expect("an answer");
+    assert_eq!(text(&status.outbl), "still here");
+    let frobs =
+        mon.arrivals().iter().filter_map(Arrival::command).filter(|c| c.prefix == "frob").count();
+    assert_eq!(frobs, 1, "it is not tried again");
+}
+
+#[test]
+fn a_message_handler_that_panics_costs_its_connection() {
+    let once = AtomicU32::new(0);
+    let mon = Mon::builder()
+        .on_message(move |_, msg| {
+            let is_command = msg.header.msg_type == MSG_MON_COMMAND;
+            assert!(!is_command || once.fetch_add(1, Relaxed) > 0, "not now");
+            None
+        })
+        .commands(echo())
+        .start()
+        .expect("a monitor");
+    let cluster = open(&mon);
+    cluster.mon_command(&"status".into()).expect("an answer on the next connection");
+    let is_reset = |a: &Arrival| matches!(&a.what, Arrived::Reset(why) if why.contains("the handler panicked: not now"));
+    mon.wait_for(is_reset, soon()).expect("it says why the connection went");
 }
 
 #[test]

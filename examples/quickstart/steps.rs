@@ -1,5 +1,8 @@
 //! One step after the other, each with its checks.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::msgr::{Message, Policy};
@@ -15,6 +18,8 @@ use crate::{soon, speed};
 pub(crate) struct Client {
     con: Connection,
     inbox: Inbox,
+    /// Messages that came while something else was waited for.
+    early: RefCell<VecDeque<Message>>,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -45,24 +50,26 @@ pub(crate) fn run() -> Result<()> {
 
     println!("4. Messages there and back");
     for (len, n) in [(4 << 10, 1000), (4 << 20, 16)] {
-        client.exchange(0..n, len, |_| {})?;
+        client.exchange(0..n, len, |_| Ok(()))?;
         println!("   {n} of {}: all came back, in order", size(len));
     }
 
-    println!("5. The socket is lost in the middle, three times");
+    println!("5. The socket is lost in the middle, three times with each size");
     let before = client.con.counters().opened;
+    let ends = [&accepted, &client.con, &client.con];
     for (len, n) in [(4 << 10, 1000), (4 << 20, 16)] {
-        let ends = [&client.con, &accepted, &client.con];
         client.exchange(0..n, len, |sent| {
-            if let Some(end) = ends.get((sent * 4 / n) as usize).filter(|_| sent % (n / 4) == n / 8)
-            {
-                end.inject_socket_failure();
+            // After an eighth, three eighths and five eighths of them.
+            let lost_here = sent % (n / 4) == n / 8;
+            match ends.get((sent * 4 / n) as usize).filter(|_| lost_here) {
+                Some(end) => client.lose_socket(end),
+                None => Ok(()),
             }
         })?;
         println!("   {n} of {}: each came back once, in order", size(len));
     }
     let opened = client.con.counters().opened - before;
-    ensure!(opened > 0, "no socket was lost");
+    ensure!(opened == 6, "3 sockets were lost with each size, and {opened} sessions resumed");
     client.con.acked(soon())?;
     println!("   the session was resumed {opened} times, and all is acknowledged");
 
@@ -91,8 +98,9 @@ impl Client {
         let policy = Policy::LOSSLESS_CLIENT;
         let peer = Peer { name: service::name(), addr: server.addrs()[0], policy };
         let con = cluster.open_connection(peer, inbox.dispatcher())?;
-        con.wait_open(soon())?;
-        Ok(Self { con, inbox })
+        let client = Self { con, inbox, early: RefCell::default() };
+        client.wait_connected()?;
+        Ok(client)
     }
 
     pub(crate) fn send(&self, msg: Message) -> Result<()> {
@@ -102,10 +110,26 @@ impl Client {
 
     /// The next message.
     pub(crate) fn receive(&self) -> Result<Message> {
+        if let Some(msg) = self.early.borrow_mut().pop_front() {
+            return Ok(msg);
+        }
+        match self.inbox.recv(soon())? {
+            Delivery::Message(_, msg) => Ok(msg),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    /// Breaks the socket at that end, and waits until the session goes on over another one.
+    fn lose_socket(&self, end: &Connection) -> Result<()> {
+        end.inject_socket_failure();
+        self.wait_connected()
+    }
+
+    fn wait_connected(&self) -> Result<()> {
         loop {
             match self.inbox.recv(soon())? {
-                Delivery::Message(_, msg) => return Ok(msg),
-                Delivery::Connected(_) => {}
+                Delivery::Connected(_) => return Ok(()),
+                Delivery::Message(_, msg) => self.early.borrow_mut().push_back(msg),
                 other => bail!("{other:?}"),
             }
         }
@@ -117,14 +141,14 @@ impl Client {
         &self,
         numbers: std::ops::Range<u32>,
         len: usize,
-        after: impl Fn(u32),
+        after: impl Fn(u32) -> Result<()>,
     ) -> Result<()> {
         /// As many are under way at once.
         const WINDOW: u32 = 8;
         for n in numbers.clone() {
             let data = vec![n as u8; len];
             self.send(Message::new(ECHO, n.to_le_bytes().to_vec()).with_data(data))?;
-            after(n);
+            after(n)?;
             if n >= WINDOW {
                 self.take_back(n - WINDOW, len)?;
             }

@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use crate::auth::AuthPeer;
 /// Of the flags in `src/mon/MonCommand.h` the one by which a client sends a command to the manager.
 const FLAG_MGR: u32 = 1 << 3;
 
+const EIO: i32 = 5;
 const EINVAL: i32 = 22;
 
 /// A command as it came to a monitor or a daemon.
@@ -96,7 +99,8 @@ impl fmt::Debug for CommandReply {
 type Handler = Arc<dyn Fn(&CommandRequest) -> CommandReply + Send + Sync>;
 
 /// The commands of a monitor or a daemon. `get_command_descriptions` is always among them, so that
-/// Ceph's own `ceph` finds the others.
+/// Ceph's own `ceph` finds the others. A handler that panics answers with EIO and what it said, so
+/// that a failed assertion in it is seen at both ends.
 ///
 /// ```
 /// use ceph_msgr::testing::{CommandReply, Commands};
@@ -185,7 +189,7 @@ impl Commands {
         }
         let entry = self.table.iter().find(|entry| entry.prefix == request.prefix);
         match entry.and_then(|entry| entry.handler.as_ref()).or(self.fallback.as_ref()) {
-            Some(handler) => handler(request),
+            Some(handler) => run_handler(handler, request),
             None => CommandReply::error(EINVAL, "command not known"),
         }
     }
@@ -196,6 +200,23 @@ impl Commands {
             (format!("cmd{n:03}"), description)
         });
         Value::Object(all.collect())
+    }
+}
+
+fn run_handler(handler: &Handler, request: &CommandRequest) -> CommandReply {
+    // What a panic leaves half done belongs to the handler, which nobody else looks at.
+    catch_unwind(AssertUnwindSafe(|| handler(request))).unwrap_or_else(|panic| {
+        let why = format!("the handler panicked: {}", panic_text(&*panic));
+        log::error!("command {:?} of {}: {why}", request.prefix, request.peer.name);
+        CommandReply::error(EIO, &why)
+    })
+}
+
+/// What was said in a panic.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match panic.downcast_ref::<String>() {
+        Some(text) => text,
+        None => panic.downcast_ref::<&str>().copied().unwrap_or("without a text"),
     }
 }
 

@@ -1,8 +1,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::commands::panic_text;
 use super::record::{Arrived, Record, unthrottled};
 use super::{CommandRequest, MalformedMessage, MonSession, Service};
 use crate::denc::DecodeError;
@@ -164,15 +166,21 @@ impl Hub {
         let Some(new_machine) = self.new_machine.get() else { return };
         while let Some(Task { con, machine, work }) = self.take_work(id) {
             let mut machine = machine.unwrap_or_else(|| new_machine(con.features()));
-            let replies = match work {
+            // A machine whose author's code panics goes with its connection, which is then not busy
+            // for ever.
+            let replies = catch_unwind(AssertUnwindSafe(|| match work {
                 Work::Subs => Ok(machine.check_subs()),
                 Work::Dispatch(msg) => self.dispatch(machine.as_mut(), &con, &msg),
+            }));
+            let replies = match replies {
+                Ok(replies) => replies.map_err(|e| e.to_string()),
+                Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
             };
             match replies {
                 Ok(replies) => replies.into_iter().for_each(|msg| send(&con, msg)),
                 Err(e) => {
                     log::warn!("{}: {e}", con.peer());
-                    self.record.add(&con, Arrived::Reset(e.to_string()));
+                    self.record.add(&con, Arrived::Reset(e));
                     self.lock().peers.remove(&id);
                     end(&con);
                 }

@@ -100,6 +100,7 @@ mod osdmap;
 mod record;
 mod service;
 mod session;
+mod stats;
 mod subs;
 
 pub use builder::MonitorBuilder;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::commands::{CommandReply, CommandRequest};
 use super::monitor::Monitor;
+use super::stats;
 use super::subs::SubMap;
 use crate::auth::{AuthPeer, AuthServiceHandler};
 use crate::denc::DecodeError;
@@ -102,6 +103,9 @@ impl MonSession {
             types::CEPH_MSG_MON_GET_VERSION => self.handle_get_version(msg),
             types::MSG_MON_COMMAND => self.handle_command(msg, peer),
             types::MSG_LOG => self.handle_log(msg),
+            types::MSG_GETPOOLSTATS | types::CEPH_MSG_STATFS => {
+                Ok(stats::answer(msg, self.monitor.fsid())?.into_iter().collect())
+            }
             _ => {
                 log::debug!("{}: nobody takes {}", peer.name, msg.header.type_name());
                 Ok(Vec::new())

@@ -79,6 +79,10 @@ impl Site {
         self.0.path().join("ceph.conf").to_str().expect("UTF-8").to_owned()
     }
 
+    pub(crate) fn keyring(&self) -> String {
+        self.0.path().join("keyring").to_str().expect("UTF-8").to_owned()
+    }
+
     /// Runs one of Ceph's programs with this configuration, for at most a minute.
     pub(crate) fn run(&self, program: &str, args: &[&str]) -> Run {
         self.run_bare(program, &[&["-c", &self.conf()], args].concat())

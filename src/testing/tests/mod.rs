@@ -4,6 +4,7 @@
 mod commands;
 mod login;
 mod service;
+mod stats;
 mod subscriptions;
 mod vectors;
 
