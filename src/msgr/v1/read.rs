@@ -277,6 +277,15 @@ impl Rx {
         self.throttle.as_ref().filter(|_| matches!(self.read, ReadState::Throttled(_)))
     }
 
+    /// The length of the message that is half read, for which it holds room.
+    #[cfg(test)]
+    pub(crate) fn reading(&self) -> Option<usize> {
+        match &self.read {
+            ReadState::Body(body) => Some(body.header.len()),
+            _ => None,
+        }
+    }
+
     /// Whether the beginning of a message is there, and not its end.
     pub fn is_amid_message(&self) -> bool {
         matches!(self.read, ReadState::Header | ReadState::Body(_))
