@@ -177,6 +177,30 @@ fn interrupted_calls_are_made_again() {
     }
 }
 
+/// Nothing can be accepted for a while, and the socket stays readable: after each attempt that fails
+/// the thread sleeps for a time before it looks again.
+#[test]
+fn a_listener_without_descriptors_does_not_spin() {
+    let inject = ["-e", "inject=accept4:error=EMFILE:when=1..4"];
+    let Some(trace) = strace("a_listener_that_fails", &inject) else { return };
+    let failed = |line: &&str| line.contains("EMFILE") && line.contains("(INJECTED)");
+    let acceptor = tid(trace.lines().find(failed).expect("an attempt that fails"));
+    // Only what it begins: a call that another thread's interrupts in the trace is not there twice.
+    let lines = trace.lines().filter(|line| tid(line) == acceptor && !line.contains("resumed>"));
+    let calls: Vec<_> = lines.collect();
+    let attempts: Vec<_> = (0..calls.len()).filter(|i| calls[*i].contains(" accept4(")).collect();
+    assert_eq!(trace.lines().filter(failed).count(), 4, "{calls:#?}");
+    for pair in attempts[..5].windows(2) {
+        let between = &calls[pair[0] + 1..pair[1]];
+        // A condition variable, and until when; or a lock, which has no time.
+        let sleeps =
+            between.iter().filter(|line| line.contains("FUTEX_WAIT") && line.contains("tv_sec="));
+        assert_eq!(sleeps.count(), 1, "{between:#?}");
+        let polls = between.iter().filter(|line| line.contains("poll(")).count();
+        assert_eq!(polls, 1, "{between:#?}");
+    }
+}
+
 /// A fork has the handles and not the threads: every call says so, and the end of a handle does not
 /// touch the session, which is the parent's.
 #[test]
@@ -269,6 +293,19 @@ fn questions_and_answers() {
     mark("end");
     peer.join().unwrap();
     con.close(soon()).unwrap();
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_listener_that_fails() {
+    if !is_wanted("a_listener_that_fails") {
+        return;
+    }
+    let (_messenger, listener, heards) = server::serve(Policy::STATELESS_SERVER, patient());
+    let mut wire = dialler::dial(server::addr(&listener));
+    wire.open_session(1, &dialler::ask());
+    heards.accepted();
+    listener.close(soon()).unwrap();
 }
 
 /// A scenario: does nothing if it is not run by one of the tests above.
