@@ -9,6 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../target} \
     timeout -k 10 600 cargo test --locked --lib --test replay -- --show-output
 
-if ((${1:-0} > 0)) && command -v cargo-fuzz >/dev/null; then
+if ((${1:-0} == 0)); then
+    exit
+elif command -v cargo-fuzz >/dev/null; then
     ./run.sh "$1"
+else
+    # No SKIPPED: what was found is tried, and CI need not install a fuzzer.
+    echo "smoke.sh: no cargo-fuzz: saved inputs only"
 fi

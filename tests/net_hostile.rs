@@ -127,13 +127,6 @@ impl Victim {
         self.status("Threads:")
     }
 
-    /// Ticks of processor time.
-    fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-
     /// Closes both listeners; what it said last.
     fn end(mut self) -> String {
         drop(self.child.stdin.take());
@@ -385,8 +378,8 @@ fn hostile_peers_cost_what_the_limits_say_and_keep_nobody_out() {
     println!("served and tried: {attempts:?}\n{}", victim.end());
 }
 
-/// Where no descriptor is left nothing comes in; it does when there are some again, and meanwhile the
-/// listener does not spin.
+/// Where no descriptor is left nothing comes in; it does when there are some again. That the listener
+/// does not spin meanwhile is for `net_syscalls.rs` to see.
 #[test]
 fn a_listener_without_descriptors_goes_on_when_there_are_some() {
     let victim = Victim::start("60");
@@ -410,11 +403,6 @@ fn a_listener_without_descriptors_goes_on_when_there_are_some() {
     }
     let n = wires.lock().unwrap().len();
     assert!((10..40).contains(&n), "{n} sessions");
-    let before = victim.ticks();
-    std::thread::sleep(Duration::from_secs(1));
-    let ticks = victim.ticks() - before;
-    println!("{n} sessions, then {ticks} ticks in a second");
-    assert!(ticks < 50, "it spins: {ticks} of 100 ticks");
     drop(wires);
     until("it is served", || ask_once(&messenger, victim.osd, EntityType::OSD).is_some());
     victim.end();

@@ -34,7 +34,7 @@ cargo_test() {
 }
 
 fuzz_smoke() {
-    fuzz/smoke.sh "${FUZZ_SECONDS:-0}" 2>&1 | tee -a "$work/log"
+    fuzz/smoke.sh "${FUZZ_SECONDS:-2}" 2>&1 | tee -a "$work/log"
 }
 
 # One room alone may name a socket, a thread or a clock, so that the rest can be simulated.
@@ -61,7 +61,8 @@ check cargo build --examples
 # libtest keeps back what a test prints that passes, even that something was skipped.
 check cargo_test --lib -- --show-output
 check cargo_test --doc
-# The saved inputs of the fuzzer; FUZZ_SECONDS has it run too.
+# The saved inputs of the fuzzer; where cargo-fuzz is installed it also runs, FUZZ_SECONDS for each
+# target (2; 0 has it replay only).
 check fuzz_smoke
 # Each may run a cluster, which needs a core.
 check cargo_test --test '*' -- --show-output --test-threads 2

@@ -18,6 +18,8 @@ pub(crate) enum Mutant {
     ThrottleReleasedTwice,
     /// Whoever waits for a throttle is not called.
     ThrottleWakesNobody,
+    /// After a fault the room for what was half read stays taken.
+    ThrottleKeptAtFault,
     /// A session that takes over a socket forgets what it has received.
     InSeqLostAtReplace,
     /// What the peer had already is sent again.
@@ -41,13 +43,14 @@ pub(crate) enum Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::RequeueSkipped,
         Self::AckTooEarly,
         Self::SeqOffByOne,
         Self::RaceTheOtherWay,
         Self::ThrottleReleasedTwice,
         Self::ThrottleWakesNobody,
+        Self::ThrottleKeptAtFault,
         Self::InSeqLostAtReplace,
         Self::SeqTrimsNothing,
         Self::ConnectSeqKept,

@@ -15,7 +15,9 @@ pub fn con_fault(rx: &mut Rx, tx: &mut Tx, fault: &Fault, cx: &Context<'_>) -> C
     if fault.is_auth() {
         cx.auth.invalidate(rx.peer.entity_type());
     }
-    rx.prepare_read_banner();
+    if !mutant!(ThrottleKeptAtFault) {
+        rx.prepare_read_banner();
+    }
     rx.signer = None;
     tx.signer = None;
     tx.out_kvec.reset();

@@ -287,6 +287,15 @@ impl Rx {
         }
     }
 
+    /// The length of the message that is half read, for which it holds room.
+    #[cfg(test)]
+    pub(crate) fn reading(&self) -> Option<usize> {
+        match &self.read {
+            ReadState::Body(body) => Some(body.header.len()),
+            _ => None,
+        }
+    }
+
     /// Whether somebody waits for the room that messages on this connection hold.
     pub fn is_contended(&self) -> bool {
         self.throttle.as_ref().is_some_and(|throttle| throttle.is_contended())

@@ -38,9 +38,8 @@ impl World {
             if let Some(&id) = self.nodes[from].cons.last().filter(|_| self.plan.reconnect_seq) {
                 self.revoke(id);
             }
-        } else if !self.is_done()
-            && let Some(id) = self.connection(from, to)
-        {
+        } else if let Some(id) = self.connection(from, to) {
+            // Also where enough has been sent: what is yet to go wrong needs a session.
             for _ in 0..self.random.between(1, 5) {
                 self.send(id);
             }
@@ -54,14 +53,13 @@ impl World {
         self.after(pause, Event::Act);
     }
 
-    /// Something goes wrong.
+    /// Something goes wrong, if there is anything that can.
     pub(super) fn fail(&mut self) {
         if self.healed {
             return;
         }
-        self.faults += 1;
         let (from, to) = self.pair();
-        match self.random.below(100) {
+        let happened = match self.random.below(100) {
             0..45 => self.cut_some(from, to, 100 * MS),
             45..55 => self.cut_some(from, to, 40 * SEC),
             55..72 => self.stall(from, to),
@@ -69,16 +67,16 @@ impl World {
                 let until = self.now + self.random.below(8 * SEC);
                 self.parted[from.min(to)][from.max(to)] = until;
                 self.trace(format_args!("nodes {from} and {to} are parted"));
-                self.cut_some(from, to, SEC);
+                self.cut_some(from, to, SEC)
             }
             80..90 => {
                 let id = self.nodes[from].cons.iter().copied();
-                if let Some(id) = id.rev().find(|id| self.cons[*id].peer == to) {
-                    self.mark_down(id);
-                }
+                let id = id.rev().find(|id| self.cons[*id].peer == to);
+                id.map(|id| self.mark_down(id)).is_some()
             }
             _ => self.restart(from),
-        }
+        };
+        self.faults += usize::from(happened);
         let mean = self.plan.span / self.plan.faults as u64;
         let pause = self.random.below(2 * mean);
         self.after(pause, Event::Fail);
@@ -91,9 +89,11 @@ impl World {
         links.filter(|(_, l)| between(l) && alive(l)).map(|(i, _)| i).collect()
     }
 
-    /// The sockets between two nodes are no more, which their ends learn in so much time.
-    fn cut_some(&mut self, a: usize, b: usize, notice: Time) {
-        for link in self.links_between(a, b) {
+    /// The sockets between two nodes are no more, which their ends learn in so much time. Whether
+    /// there were any.
+    fn cut_some(&mut self, a: usize, b: usize, notice: Time) -> bool {
+        let links = self.links_between(a, b);
+        for &link in &links {
             self.trace(format_args!("link {link} is cut"));
             for side in 0..2 {
                 let way = &mut self.links[link].ways[side];
@@ -104,10 +104,12 @@ impl World {
             }
             self.links[link].kill();
         }
+        !links.is_empty()
     }
 
-    /// One direction, or both, stand still for a while.
-    fn stall(&mut self, a: usize, b: usize) {
+    /// One direction, or both, stand still for a while; whether any does.
+    fn stall(&mut self, a: usize, b: usize) -> bool {
+        let mut happened = false;
         let longest = self.random.pick(&[SEC, 5 * SEC, 25 * SEC]);
         for link in self.links_between(a, b) {
             let until = self.now + self.random.below(longest);
@@ -115,16 +117,19 @@ impl World {
             for side in 0..2 {
                 if self.random.percent(70) {
                     self.links[link].ways[side].stalled = until;
+                    happened = true;
                 }
             }
         }
+        happened
     }
 
     /// A node dies and begins anew at the same address. Nothing that it has sent and that has not
-    /// been acted upon comes after that.
-    fn restart(&mut self, node: usize) {
+    /// been acted upon comes after that. Whether it had a session to lose.
+    fn restart(&mut self, node: usize) -> bool {
         self.trace(format_args!("node {node} restarts"));
         self.stats.bump("restarts");
+        let happened = !self.nodes[node].cons.is_empty();
         for id in self.nodes[node].cons.clone() {
             self.end_con(id);
         }
@@ -149,6 +154,7 @@ impl World {
             held.take_if(|(of, _)| *of == node);
         }
         self.nodes[node] = Node::new(node, &self.plan);
+        happened
     }
 
     /// No more faults; every client and every daemon has something to say once more.

@@ -340,6 +340,7 @@ impl World {
         }
         let oldest = self.cons[id].oldest();
         self.model.kept(id, oldest);
+        self.check_throttles();
         self.step(id);
     }
 

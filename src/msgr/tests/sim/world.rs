@@ -107,6 +107,7 @@ pub(super) struct World {
     pub(super) held: Vec<Option<(usize, Message)>>,
     /// Until when two nodes cannot reach each other.
     pub(super) parted: [[Time; 3]; 3],
+    /// How many have met something: a link, or a session.
     pub(super) faults: usize,
     pub(super) healed: bool,
     tracing: bool,
@@ -347,12 +348,20 @@ impl World {
         self.check_throttles();
     }
 
-    /// What the applications have must weigh on the throttles.
-    fn check_throttles(&mut self) {
-        let kept = self.held.iter().filter(|m| m.is_some()).count();
-        let held: usize = self.nodes.iter().map(|n| n.throttle.held().0).sum();
-        if held < kept {
-            self.model.broken("throttle", format!("{held} messages are held, {kept} are kept"));
+    /// What the applications have, and what is half read on sockets that live, weighs on the
+    /// throttles, and nothing else does.
+    pub(super) fn check_throttles(&mut self) {
+        for node in &self.nodes {
+            let kept = self.held.iter().flatten().filter(|(of, _)| *of == node.num);
+            let cons = node.cons.iter().map(|id| &self.cons[*id]);
+            let open = cons.filter(|con| con.tx.state() == ConState::Open);
+            let lens = kept.map(|(_, msg)| msg.len()).chain(open.filter_map(|c| c.rx.reading()));
+            let due = lens.fold((0, 0), |(messages, bytes), len| (messages + 1, bytes + len));
+            let held = node.throttle.held();
+            if held != due {
+                let text = format!("node {}: {held:?} are held, {due:?} are there", node.num);
+                return self.model.broken("throttle", text);
+            }
         }
     }
 
@@ -375,7 +384,10 @@ impl World {
 
     /// All is quiet: nothing is held, and nothing is queued.
     fn finish(&mut self) {
+        self.check_throttles();
         self.held.clear();
+        // Before anything is ended, which would give back what a connection keeps for no reason.
+        self.check_throttles();
         for id in 0..self.cons.len() {
             let (bytes, state) = (self.cons[id].tx.queued_bytes(), self.cons[id].tx.state());
             if bytes > 0 {
