@@ -11,7 +11,7 @@
 //!    [`FrameRx::read`] from an [`InBuf`](super::InBuf);
 //! 3. after AUTH_DONE [`set_con_mode`] lets both go on with checksums, or with AES-128-GCM;
 //! 4. each takes its [`Transcript`] for AUTH_SIGNATURE;
-//! 5. when the session is open, [`FrameRx::set_phase`] allows messages.
+//! 5. when the session is open, [`FrameRx::set_ready`] allows messages.
 
 mod banner;
 mod epilogue;

@@ -1,6 +1,6 @@
 //! The 32 bytes that every frame begins with, and which of them are refused.
 
-use super::{SEGMENTS, Tag};
+use super::{Role, SEGMENTS, Tag};
 use crate::crc32c::ceph_crc32c;
 use crate::denc::Reader;
 use crate::limits;
@@ -14,8 +14,8 @@ const COMPRESSED: u8 = 1;
 /// How far the connection is, which bounds what the peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The peer may be anyone: control frames alone.
-    Handshake,
+    /// Control frames alone, and short ones where it is the peer that dialled: it may be anyone.
+    Handshake(Role),
     /// Messages too.
     Ready,
 }
@@ -100,11 +100,15 @@ impl Preamble {
         if self.tag != Tag::Message && self.count() > 1 {
             return Err(Fault::BadPreamble("more than one segment in a control frame"));
         }
-        if self.tag == Tag::Message && phase == Phase::Handshake {
+        if self.tag == Tag::Message && phase != Phase::Ready {
             return Err(Fault::BadTag(self.tag as u8));
         }
+        let control = match phase {
+            Phase::Handshake(Role::Accepting) => limits::FRAME_MAX_UNAUTHENTICATED_LEN,
+            Phase::Handshake(Role::Connecting) | Phase::Ready => limits::FRAME_MAX_CONTROL_LEN,
+        };
         let max = [
-            ("segment 0", limits::FRAME_MAX_CONTROL_LEN),
+            ("segment 0", control),
             ("front", limits::MSG_MAX_FRONT_LEN),
             ("middle", limits::MSG_MAX_MIDDLE_LEN),
             ("data", limits::MSG_MAX_DATA_LEN),
@@ -219,16 +223,23 @@ mod tests {
         use Phase::{Handshake, Ready};
         let check = |tag, lens, phase| Preamble::new(tag, lens).check(phase);
         for tag in Tag::ALL.iter().copied().filter(|&t| t != Tag::Message) {
-            for phase in [Handshake, Ready] {
-                let too_long = Fault::TooLong { segment: "segment 0", len: 16385 };
-                assert_eq!(check(tag, [16384, 0, 0, 0], phase), Ok(()));
-                assert_eq!(check(tag, [16385, 0, 0, 0], phase), Err(too_long));
+            for (phase, max) in [
+                (Handshake(Role::Accepting), 5120),
+                (Handshake(Role::Connecting), 65536),
+                (Ready, 65536),
+            ] {
+                let too_long = Fault::TooLong { segment: "segment 0", len: max + 1 };
+                assert_eq!(check(tag, [max, 0, 0, 0], phase), Ok(()));
+                assert_eq!(check(tag, [max + 1, 0, 0, 0], phase), Err(too_long));
                 let e = Fault::BadPreamble("more than one segment in a control frame");
                 assert_eq!(check(tag, [8, 0, 0, 1], phase), Err(e));
             }
         }
-        assert_eq!(check(Tag::Message, [41, 0, 0, 0], Handshake), Err(Fault::BadTag(17)));
-        let max = [16 << 10, 16 << 20, 16 << 20, 64 << 20];
+        for role in [Role::Accepting, Role::Connecting] {
+            let outcome = check(Tag::Message, [41, 0, 0, 0], Handshake(role));
+            assert_eq!(outcome, Err(Fault::BadTag(17)));
+        }
+        let max = [64 << 10, 16 << 20, 16 << 20, 64 << 20];
         assert_eq!(check(Tag::Message, max, Ready), Ok(()));
         for (i, segment) in ["segment 0", "front", "middle", "data"].into_iter().enumerate() {
             for len in [max[i] + 1, u32::MAX] {

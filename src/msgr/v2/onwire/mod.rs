@@ -49,11 +49,10 @@ pub fn set_con_mode(
     tx: &mut FrameTx,
     rx: &mut FrameRx,
     mode: ConMode,
-    role: Role,
     secret: &[u8],
 ) -> Result<(), Fault> {
     if mode == ConMode::Secure {
-        let (sealing, opening) = Seal::pair(rx.revision(), role, secret)?;
+        let (sealing, opening) = Seal::pair(rx.revision(), rx.role(), secret)?;
         tx.set_secure(sealing);
         rx.set_secure(opening);
     }

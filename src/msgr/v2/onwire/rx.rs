@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
-use super::{Phase, Revision, Seal};
+use super::{Phase, Revision, Role, Seal};
 use crate::crypto::GCM_TAG_LEN;
+use crate::limits;
 use crate::msgr::v2::epilogue::{Epilogue, Late, segment_crc};
 use crate::msgr::v2::frame::{INLINE, Layout};
 use crate::msgr::v2::{Frame, Preamble, SEGMENTS, Tag, Transcript};
@@ -41,6 +42,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct FrameRx {
     revision: Revision,
+    role: Role,
     phase: Phase,
     seal: Option<Seal>,
     crc_data: bool,
@@ -55,24 +57,29 @@ pub struct FrameRx {
 
 impl FrameRx {
     /// Of a socket on which the banners have been exchanged. Frames come with checksums until
-    /// [`super::set_con_mode`] says otherwise, and messages are refused.
-    pub fn new(revision: Revision) -> Self {
+    /// [`super::set_con_mode`] says otherwise, and messages are refused until [`Self::set_ready`].
+    pub fn new(revision: Revision, role: Role) -> Self {
+        let transcript = match role {
+            Role::Connecting => limits::MAX_TRANSCRIPT_LEN,
+            Role::Accepting => limits::MAX_UNAUTHENTICATED_TRANSCRIPT_LEN,
+        };
         Self {
             revision,
-            phase: Phase::Handshake,
+            role,
+            phase: Phase::Handshake(role),
             seal: None,
             crc_data: true,
             stage: Stage::Preamble,
             preamble: Preamble::new(Tag::Wait, [0; SEGMENTS]),
             head: Vec::new(),
             tail: Vec::new(),
-            transcript: Transcript::default(),
+            transcript: Transcript::new(transcript),
         }
     }
 
-    /// What may come from the next frame on.
-    pub fn set_phase(&mut self, phase: Phase) {
-        self.phase = phase;
+    /// The session is open: from the next frame on messages may come.
+    pub fn set_ready(&mut self) {
+        self.phase = Phase::Ready;
     }
 
     /// Whether the checksums of segments are looked at (`ms_crc_data`).
@@ -89,6 +96,10 @@ impl FrameRx {
     /// How the frames are laid out.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
     }
 
     /// The frame that has begun and is not there yet.

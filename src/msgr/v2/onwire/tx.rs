@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::{Revision, Seal};
+use crate::limits;
 use crate::msgr::v2::epilogue::{Epilogue, Late, segment_crc};
 use crate::msgr::v2::frame::{BLOCK, INLINE, Layout};
 use crate::msgr::v2::{OutFrame, Preamble, SEGMENTS, Transcript};
@@ -28,7 +29,7 @@ impl FrameTx {
             revision,
             seal: None,
             crc_data: true,
-            transcript: Transcript::default(),
+            transcript: Transcript::new(limits::MAX_TRANSCRIPT_LEN),
             head: Vec::new(),
         }
     }

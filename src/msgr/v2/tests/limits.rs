@@ -40,16 +40,22 @@ fn too_long_is_refused_with_the_preamble() {
 #[test]
 fn a_message_has_no_place_in_a_handshake() {
     for mode in MODES {
-        let mut rx = acceptor_rx(mode);
-        rx.set_phase(Phase::Handshake);
+        let (mut tx, mut rx) = (FrameTx::new(mode.0), FrameRx::new(mode.0, Role::Accepting));
+        set_con_mode(&mut tx, &mut rx, super::mode(mode.1), &secret()).unwrap();
         let wire = preamble_of(mode, Tag::Message, [41, 0, 0, 0]);
         assert_eq!(read(&mut rx, &wire), Err(Fault::BadTag(17)), "{mode:?}");
     }
-    assert_eq!(
-        read(&mut FrameRx::new(V2_1), &preamble_of((V2_1, false), Tag::Message, [41, 0, 0, 0])),
-        Err(Fault::BadTag(17)),
-        "so it begins"
-    );
+}
+
+#[test]
+fn who_dialled_and_may_be_anyone_is_allowed_little() {
+    for revision in [V2_1, V2_0] {
+        let wire = preamble_of((revision, false), Tag::AuthRequest, [5121, 0, 0, 0]);
+        let fault = Fault::TooLong { segment: "segment 0", len: 5121 };
+        let mut rx = FrameRx::new(revision, Role::Accepting);
+        assert_eq!(read(&mut rx, &wire), Err(fault));
+        assert_eq!(read(&mut FrameRx::new(revision, Role::Connecting), &wire), Ok(vec![]));
+    }
 }
 
 #[test]

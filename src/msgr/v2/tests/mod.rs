@@ -40,9 +40,9 @@ fn mode(secure: bool) -> ConMode {
 
 /// Both halves of one end, in a session.
 pub(super) fn end(role: Role, (revision, secure): Mode) -> (FrameTx, FrameRx) {
-    let (mut tx, mut rx) = (FrameTx::new(revision), FrameRx::new(revision));
-    set_con_mode(&mut tx, &mut rx, mode(secure), role, &secret()).unwrap();
-    rx.set_phase(Phase::Ready);
+    let (mut tx, mut rx) = (FrameTx::new(revision), FrameRx::new(revision, role));
+    set_con_mode(&mut tx, &mut rx, mode(secure), &secret()).unwrap();
+    rx.set_ready();
     // Nobody signs here.
     tx.transcript().take();
     rx.transcript().take();
