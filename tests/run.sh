@@ -61,6 +61,8 @@ check cargo build --examples
 # libtest keeps back what a test prints that passes, even that something was skipped.
 check cargo_test --lib -- --show-output
 check cargo_test --doc
+# The other implementation of AES-GCM, where it is the only one.
+check cargo_test --lib --no-default-features -- crypto:: msgr::v2::
 # The saved inputs of the fuzzer; FUZZ_SECONDS has it run too.
 check fuzz_smoke
 # Each may run a cluster, which needs a core.
