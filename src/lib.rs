@@ -37,6 +37,11 @@
 //!
 //! Messenger v2 and objects are not here yet; the README has the limits.
 //!
+//! # Features
+//!
+//! `aws-lc-rs`, on by default: AES-GCM is that of AWS-LC, which a C compiler builds. Without it all is
+//! Rust.
+//!
 //! # Stability
 //!
 //! The names at the root, and `cluster`, `mon`, `net` and `config`, follow semantic versioning.

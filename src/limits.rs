@@ -7,6 +7,18 @@ pub const MSG_MAX_FRONT_LEN: u32 = 16 << 20;
 pub const MSG_MAX_MIDDLE_LEN: u32 = 16 << 20;
 /// Longest data of a message: the kernel's `CEPH_MSG_MAX_DATA_LEN`.
 pub const MSG_MAX_DATA_LEN: u32 = 64 << 20;
+/// Longest segment 0 of a frame of messenger v2, which is all of a control frame: a login with all its
+/// tickets takes one or two KiB, and more if the caps in them are long.
+pub const FRAME_MAX_CONTROL_LEN: u32 = 64 << 10;
+/// The same from a peer that has dialled us and may be anyone: an authorizer, and what is around it.
+pub const FRAME_MAX_UNAUTHENTICATED_LEN: u32 = AUTHORIZER_MAX_LEN + 1024;
+/// Longest payload of a banner of messenger v2, of which 16 bytes are in use.
+pub const BANNER_MAX_PAYLOAD_LEN: u32 = 4096;
+/// Bytes of a handshake of messenger v2 in one direction that are kept until both sides have signed
+/// them: several rounds of it.
+pub const MAX_TRANSCRIPT_LEN: usize = 256 << 10;
+/// The same from a peer that has dialled us and may be anyone.
+pub const MAX_UNAUTHENTICATED_TRANSCRIPT_LEN: usize = 12 << 10;
 /// Longest authorizer or authorizer reply in a handshake: Ceph asserts the same bound.
 pub const AUTHORIZER_MAX_LEN: u32 = 4096;
 /// Longest payload of an `MAuth` that a monitor reads, of a peer that may be anyone: a login is some

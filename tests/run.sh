@@ -61,6 +61,8 @@ check cargo build --examples
 # libtest keeps back what a test prints that passes, even that something was skipped.
 check cargo_test --lib -- --show-output
 check cargo_test --doc
+# The other implementation of AES-GCM, where it is the only one.
+check cargo_test --lib --no-default-features -- crypto:: msgr::v2::
 # The saved inputs of the fuzzer; where cargo-fuzz is installed it also runs, FUZZ_SECONDS for each
 # target (2; 0 has it replay only).
 check fuzz_smoke

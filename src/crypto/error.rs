@@ -19,7 +19,7 @@ pub enum CryptoError {
     /// Type 1: the padding is wrong, as it is when the key is.
     #[error("bad padding: wrong key, or the bytes were changed")]
     BadPadding,
-    /// Type 2: the tag is wrong, as it is when the key or the usage is.
+    /// Type 2 and GCM: the tag is wrong, as it is when the key is, or the usage or the nonce.
     #[error("bad tag: wrong key, or the bytes were changed")]
     BadTag,
     /// The envelope does not carry `CEPHX_ENC_MAGIC`, as it does not when the key is wrong.

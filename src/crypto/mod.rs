@@ -16,6 +16,7 @@
 mod aes_cbc;
 mod envelope;
 mod error;
+mod gcm;
 mod hmac;
 mod key;
 mod krb5;
@@ -26,6 +27,7 @@ mod usage;
 
 pub use envelope::{CEPHX_ENC_MAGIC, Confounder};
 pub use error::CryptoError;
+pub use gcm::{GCM_TAG_LEN, GcmKey};
 pub use key::{CryptoKey, KeyType};
 pub use proof::calc_client_server_challenge;
 pub(crate) use random::{fill_random, random};

@@ -33,6 +33,15 @@ pub enum Fault {
     /// The peer speaks messenger v2 on this port.
     #[error("the peer speaks messenger v2 here: this is not a port of messenger v1")]
     PeerSpeaksV2,
+    /// The peer speaks messenger v1 on this port.
+    #[error("the peer speaks messenger v1 here: this is not a port of messenger v2")]
+    PeerSpeaksV1,
+    /// The peer demands features of the messenger, by their bits in its banner, that this side lacks.
+    #[error("the peer demands features of the messenger that are not supported here: {0:#x}")]
+    Msgr2FeaturesMissing(u64),
+    /// The peer's banner lacks features of the messenger that this side demands.
+    #[error("the peer lacks features of the messenger: {0:#x}")]
+    PeerLacksMsgr2Features(u64),
     /// The peer says that it is someone else.
     #[error("wrong peer: {got} answers where {want} was dialled")]
     WrongPeer {
@@ -119,6 +128,27 @@ pub enum Fault {
         /// What the header says.
         len: u32,
     },
+    /// The first bytes of a frame of messenger v2 make no sense.
+    #[error("bad preamble of a frame: {0}")]
+    BadPreamble(&'static str),
+    /// The checksum of a frame's segment is wrong, counted from 0.
+    #[error("bad crc of segment {0} of a frame")]
+    BadSegmentCrc(usize),
+    /// The end of a frame says neither that it is complete nor that it was aborted.
+    #[error("bad late status {0:#x} of a frame")]
+    BadLateStatus(u8),
+    /// The tag of AES-GCM is not the one that bytes, key and nonce give.
+    #[error("a frame does not open: wrong key, or the bytes were changed")]
+    BadSeal,
+    /// So many frames were sealed, or opened, that the next nonce would be the first again.
+    #[error("out of nonces: the connection has sealed as many frames as it may")]
+    OutOfNonces,
+    /// The peer chose a connection mode that is neither CRC nor SECURE.
+    #[error("unknown connection mode {0}")]
+    BadConMode(u32),
+    /// The secret of a SECURE connection has too few bytes, here so many, for its keys.
+    #[error("a connection secret of {0} bytes is too short")]
+    BadConnectionSecret(usize),
     /// A message's number leaves a gap.
     #[error("message {got} came where {want} was next")]
     OutOfOrder {
@@ -194,6 +224,9 @@ impl Fault {
             self,
             Self::CloseTag
                 | Self::PeerSpeaksV2
+                | Self::PeerSpeaksV1
+                | Self::Msgr2FeaturesMissing(_)
+                | Self::PeerLacksMsgr2Features(_)
                 | Self::WrongPeer { .. }
                 | Self::BadProtocolVersion { .. }
                 | Self::FeaturesMissing(_)

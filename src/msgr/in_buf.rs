@@ -8,7 +8,7 @@ const PREFETCH: usize = 16 << 10;
 
 /// Bytes that were received and not yet taken.
 #[derive(Debug)]
-pub(crate) struct InBuf {
+pub struct InBuf {
     buf: Box<[u8]>,
     start: usize,
     end: usize,
@@ -16,9 +16,16 @@ pub(crate) struct InBuf {
     drained: bool,
 }
 
-impl InBuf {
-    pub(crate) fn new() -> Self {
+impl Default for InBuf {
+    fn default() -> Self {
         Self { buf: vec![0; PREFETCH].into(), start: 0, end: 0, drained: false }
+    }
+}
+
+impl InBuf {
+    /// With nothing in it.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Forgets everything: the bytes belonged to a socket that is gone.
@@ -37,7 +44,7 @@ impl InBuf {
     }
 
     /// A new round of reading: the socket may have more since it was last found empty.
-    pub(crate) fn readable(&mut self) {
+    pub fn readable(&mut self) {
         self.drained = false;
     }
 

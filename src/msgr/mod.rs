@@ -25,9 +25,11 @@ mod tests;
 mod throttle;
 mod transport;
 pub mod v1;
+pub mod v2;
 
 pub use backoff::Backoff;
 pub use fault::{Consequence, Fault, protocol_version};
+pub use in_buf::InBuf;
 pub use local::{Local, Options};
 pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::Transport;
 use super::in_buf::would_block;
 
-/// Longest run of bytes that a slot holds in itself: an ack, a tag and a header of a message.
-const INLINE: usize = 63;
+/// Longest run of bytes that a slot holds in itself: an ack, a tag and a header of a message, and of
+/// messenger v2 preamble, header and crc, 77 bytes.
+const INLINE: usize = 79;
 /// Slots that go into one system call.
 const IOV: usize = 64;
 /// What a revoked message is filled up with.
@@ -41,6 +42,17 @@ enum Owner {
     Header(u64),
     /// Segments and footer.
     Body(u64),
+    /// What follows the header in a frame of messenger v2: it goes out as it is.
+    Rest(u64),
+}
+
+impl Owner {
+    fn message(self) -> Option<u64> {
+        match self {
+            Self::Control => None,
+            Self::Header(id) | Self::Body(id) | Self::Rest(id) => Some(id),
+        }
+    }
 }
 
 /// Bytes on their way to the socket, in order: small ones by value, payloads by reference.
@@ -62,6 +74,8 @@ pub(crate) enum Revoked {
     Whole,
     /// Its header had been begun: zeros take the place of the rest.
     Half,
+    /// Its frame, of messenger v2, had been begun and goes out whole.
+    Begun,
 }
 
 impl OutKvec {
@@ -119,16 +133,37 @@ impl OutKvec {
         self.push_copy(Owner::Body(id), bytes);
     }
 
+    /// Adds the beginning of a frame of messenger v2, of the message with that id if it is one.
+    pub(crate) fn begin_frame(&mut self, id: Option<u64>, bytes: &[u8]) {
+        self.push_copy(id.map_or(Owner::Control, Owner::Header), bytes);
+    }
+
+    /// The same without a copy.
+    pub(crate) fn begin_sealed(&mut self, id: Option<u64>, bytes: Bytes) {
+        self.push(id.map_or(Owner::Control, Owner::Header), Piece::Shared(bytes));
+    }
+
+    /// Adds a segment to the frame that was begun last, without a copy.
+    pub(crate) fn add_rest(&mut self, id: Option<u64>, bytes: Bytes) {
+        self.push(id.map_or(Owner::Control, Owner::Rest), Piece::Shared(bytes));
+    }
+
+    /// Adds the end of that frame.
+    pub(crate) fn add_epilogue(&mut self, id: Option<u64>, bytes: &[u8]) {
+        self.push_copy(id.map_or(Owner::Control, Owner::Rest), bytes);
+    }
+
     /// Whether some of the message is still to be written.
     #[cfg(test)]
     pub(crate) fn holds(&self, id: u64) -> bool {
-        self.slots.iter().any(|(o, _)| matches!(o, Owner::Header(i) | Owner::Body(i) if *i == id))
+        self.slots.iter().any(|(o, _)| o.message() == Some(id))
     }
 
     /// Takes back a message: wholly if no byte of it has gone out, else zeros follow in place of
-    /// what is left, footer included, so that the receiver finds it incomplete.
+    /// what is left, footer included, so that the receiver finds it incomplete. A frame of messenger v2
+    /// that was begun goes out whole: a checksum of it or its tag would no longer be right.
     pub(crate) fn revoke(&mut self, id: u64) -> Revoked {
-        let mine = |o: Owner| o == Owner::Header(id) || o == Owner::Body(id);
+        let mine = |o: Owner| o.message() == Some(id);
         let Some(first) = self.slots.iter().position(|(o, _)| mine(*o)) else {
             return Revoked::Absent;
         };
@@ -140,16 +175,18 @@ impl OutKvec {
             self.unsent -= gone;
             return Revoked::Whole;
         }
+        let mut revoked = Revoked::Begun;
         for (owner, piece) in &mut self.slots {
             if *owner == Owner::Body(id) {
                 *piece = Piece::Zeros(piece.len());
+                revoked = Revoked::Half;
             }
         }
-        Revoked::Half
+        revoked
     }
 
     /// Writes until everything is out (true) or the transport would block (false).
-    pub(crate) fn write_to(&mut self, t: &mut impl Transport) -> io::Result<bool> {
+    pub fn write_to(&mut self, t: &mut impl Transport) -> io::Result<bool> {
         while self.unsent > 0 {
             let mut iov = [IoSlice::new(&[]); IOV];
             let mut used = 0;
@@ -336,6 +373,33 @@ mod tests {
                 all.clone()
             };
             assert_eq!(pipe.output, [&message[..], b"next"].concat(), "{written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_v2_that_was_begun_goes_out_whole() {
+        let frame = [&[b'p'; 77][..], &[b'd'; 100], &[b'e'; 13]].concat();
+        for written in 0..=9 + frame.len() {
+            let mut kvec = OutKvec::default();
+            kvec.add(&[8; 9]);
+            kvec.begin_frame(Some(7), &frame[..77]);
+            kvec.add_rest(Some(7), Bytes::from(vec![b'd'; 100]));
+            kvec.add_epilogue(Some(7), &frame[177..]);
+            kvec.begin_sealed(Some(8), Bytes::from(vec![b's'; 96]));
+            let mut pipe = Pipe { budget: written, ..Pipe::default() };
+            kvec.write_to(&mut pipe).unwrap();
+            let (revoked, gone) = match written {
+                0..=9 => (Revoked::Whole, 190),
+                10..199 => (Revoked::Begun, 0),
+                _ => (Revoked::Absent, 0),
+            };
+            assert_eq!(kvec.revoke(7), revoked, "{written} bytes");
+            assert_eq!(kvec.len(), 9 + 190 + 96 - gone - written);
+            pipe.budget = usize::MAX;
+            assert!(kvec.write_to(&mut pipe).unwrap());
+            let mut all = [&[8; 9][..], &frame, &[b's'; 96]].concat();
+            all.drain(9..9 + gone);
+            assert_eq!(pipe.output, all, "{written} bytes");
         }
     }
 

@@ -44,6 +44,9 @@ faults! {
     Fault::TimedOut(_), Fault::TimedOut("banner") => Again;
     Fault::BadBanner, Fault::BadBanner => Again;
     Fault::PeerSpeaksV2, Fault::PeerSpeaksV2 => Final;
+    Fault::PeerSpeaksV1, Fault::PeerSpeaksV1 => Final;
+    Fault::Msgr2FeaturesMissing(_), Fault::Msgr2FeaturesMissing(4) => Final;
+    Fault::PeerLacksMsgr2Features(_), Fault::PeerLacksMsgr2Features(1) => Final;
     Fault::WrongPeer { .. },
         Fault::WrongPeer { want: PEER.parse().unwrap(), got: EntityAddr::NONE } => Final;
     Fault::ReplyBeforeRequest, Fault::ReplyBeforeRequest => Again;
@@ -68,6 +71,13 @@ faults! {
     Fault::BadHeaderCrc, Fault::BadHeaderCrc => Again;
     Fault::BadCrc(_), Fault::BadCrc("front") => Again;
     Fault::TooLong { .. }, Fault::TooLong { segment: "data", len: u32::MAX } => Again;
+    Fault::BadPreamble(_), Fault::BadPreamble("wrong crc") => Again;
+    Fault::BadSegmentCrc(_), Fault::BadSegmentCrc(3) => Again;
+    Fault::BadLateStatus(_), Fault::BadLateStatus(0) => Again;
+    Fault::BadSeal, Fault::BadSeal => Again;
+    Fault::OutOfNonces, Fault::OutOfNonces => Again;
+    Fault::BadConMode(_), Fault::BadConMode(3) => Again;
+    Fault::BadConnectionSecret(_), Fault::BadConnectionSecret(39) => Again;
     Fault::OutOfOrder { .. }, Fault::OutOfOrder { want: Seq(2), got: Seq(3) } => Again;
     Fault::Replaced, Fault::Replaced => Final;
     Fault::Crowded, Fault::Crowded => Final;

@@ -1,0 +1,60 @@
+//! The way of a frame over the wire: in the clear with checksums, or sealed with AES-128-GCM.
+
+mod nonce;
+mod rx;
+mod seal;
+mod tx;
+
+pub use rx::{FrameRx, Read};
+pub use tx::FrameTx;
+
+pub(super) use seal::Seal;
+
+use super::{Phase, Revision};
+use crate::msgr::Fault;
+
+/// `CEPH_CON_MODE_*`: what AUTH_DONE says of all frames behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConMode {
+    /// 1: checksums, against accidents alone.
+    Crc,
+    /// 2: AES-128-GCM.
+    Secure,
+}
+
+impl TryFrom<u32> for ConMode {
+    type Error = Fault;
+
+    fn try_from(n: u32) -> Result<Self, Fault> {
+        match n {
+            1 => Ok(Self::Crc),
+            2 => Ok(Self::Secure),
+            _ => Err(Fault::BadConMode(n)),
+        }
+    }
+}
+
+/// Which end of the socket this is; it says which of the two nonces is whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one that dialled.
+    Connecting,
+    /// The one that was dialled.
+    Accepting,
+}
+
+/// Has both halves go on in the mode that AUTH_DONE says, behind AUTH_DONE itself. The secret came with
+/// it; a mode without one, CRC, does not look at it. After a fault neither half may be used.
+pub fn set_con_mode(
+    tx: &mut FrameTx,
+    rx: &mut FrameRx,
+    mode: ConMode,
+    secret: &[u8],
+) -> Result<(), Fault> {
+    if mode == ConMode::Secure {
+        let (sealing, opening) = Seal::pair(rx.revision(), rx.role(), secret)?;
+        tx.set_secure(sealing);
+        rx.set_secure(opening);
+    }
+    Ok(())
+}

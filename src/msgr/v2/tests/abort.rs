@@ -1,0 +1,101 @@
+//! Frames that their sender took back.
+
+use super::*;
+use crate::msgr::v2::onwire::Seal;
+
+#[test]
+fn an_aborted_frame_is_told_and_the_next_one_counts() {
+    for mode in MODES {
+        for lens in [[41, 18, 0, 100], [41, 1, 0, 0], [41, 0, 0, 100_000]] {
+            let (mut tx, mut rx) = (dialler_tx(mode), acceptor_rx(mode));
+            let segments = segments(lens);
+            let aborted = OutFrame { aborted: true, ..message(&segments) };
+            let mut all = wire(&mut tx, aborted);
+            all.extend(wire(&mut tx, message(&segments)));
+            let want = [Got::Aborted(Tag::Message), Got::Frame(Tag::Message, segments)];
+            assert_eq!(read(&mut rx, &all).unwrap(), want, "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_one_segment_can_be_aborted_in_revision_0_alone() {
+    for mode in MODES {
+        let frame = OutFrame { aborted: true, ..OutFrame::control(Tag::Ack, &[7; 8]) };
+        let mut out = OutKvec::default();
+        let outcome = dialler_tx(mode).add_frame(&mut out, frame.clone());
+        if mode.0 == V2_1 {
+            assert_eq!((outcome, out.len()), (Err(Fault::BadLateStatus(1)), 0));
+        } else {
+            let wire = wire(&mut dialler_tx(mode), frame);
+            assert_eq!(read(&mut acceptor_rx(mode), &wire), Ok(vec![Got::Aborted(Tag::Ack)]));
+        }
+    }
+}
+
+#[test]
+fn an_aborted_frame_must_be_right_all_the_same() {
+    for mode in MODES {
+        let segments = segments([41, 18, 0, 100]);
+        let aborted = OutFrame { aborted: true, ..message(&segments) };
+        let mut wire = wire(&mut dialler_tx(mode), aborted);
+        let at = wire.len() - 60;
+        wire[at] ^= 1;
+        let fault = if mode.1 { Fault::BadSeal } else { Fault::BadSegmentCrc(3) };
+        assert_eq!(read(&mut acceptor_rx(mode), &wire), Err(fault));
+    }
+}
+
+/// A message of header and front, whose late status is this byte.
+fn with_late_status(mode: Mode, late: u8) -> Vec<u8> {
+    let (header, front) = (bytes(41, 1), bytes(16, 2));
+    let frame = OutFrame::message(1, &header, front.into(), Bytes::new(), Bytes::new());
+    let mut wire = wire(&mut dialler_tx(mode), frame);
+    let seals = || Seal::pair(mode.0, Role::Connecting, &secret()).unwrap().0;
+    let opens = || Seal::pair(mode.0, Role::Accepting, &secret()).unwrap().1;
+    // The GCM message with the epilogue, and how many go before it.
+    let (at, before) = match mode {
+        (V2_1, true) => (96, 1),
+        (V2_0, true) => (0, 0),
+        (V2_1, false) => {
+            let at = wire.len() - 13;
+            wire[at] = late;
+            return wire;
+        }
+        (V2_0, false) => {
+            let at = wire.len() - 17;
+            wire[at] = late;
+            return wire;
+        }
+    };
+    let (mut sealing, mut opening) = (seals(), opens());
+    sealing.skip(before);
+    opening.skip(before);
+    opening.open(&mut wire[at..]).unwrap();
+    wire.truncate(wire.len() - 16);
+    let epilogue = wire.len() - 16;
+    wire[epilogue] = late;
+    sealing.seal(&mut wire, at).unwrap();
+    wire
+}
+
+#[test]
+fn every_late_status() {
+    for mode in MODES {
+        for late in 0..=u8::MAX {
+            let got = read(&mut acceptor_rx(mode), &with_late_status(mode, late));
+            let (complete, aborted) = match mode.0 {
+                V2_0 => (late & 1 == 0, late & 1 == 1),
+                V2_1 => (late & 15 == 14, late & 15 == 1),
+            };
+            match got {
+                Ok(got) if aborted => assert_eq!(got, [Got::Aborted(Tag::Message)]),
+                Ok(got) => assert!(complete && matches!(got[..], [Got::Frame(..)]), "{late:#x}"),
+                Err(e) => {
+                    assert_eq!(e, Fault::BadLateStatus(late), "{mode:?}");
+                    assert!(!complete && !aborted, "{late:#x}");
+                }
+            }
+        }
+    }
+}
