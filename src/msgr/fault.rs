@@ -136,6 +136,10 @@ pub enum Fault {
     /// The sender took the message back half-way.
     #[error("the sender aborted a message")]
     Aborted,
+    /// The peer's signature of the handshake is not one of what was sent, or not by the session key
+    /// (AUTH_SIGNATURE).
+    #[error("bad signature of the handshake")]
+    BadAuthSignature,
     /// The message is not signed as the session demands.
     #[error("bad signature of a message")]
     BadSignature,

@@ -25,6 +25,7 @@ mod tests;
 mod throttle;
 mod transport;
 pub mod v1;
+pub mod v2;
 
 pub use backoff::Backoff;
 pub use fault::{Consequence, Fault, protocol_version};

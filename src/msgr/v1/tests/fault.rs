@@ -72,6 +72,7 @@ faults! {
     Fault::Replaced, Fault::Replaced => Final;
     Fault::Crowded, Fault::Crowded => Final;
     Fault::Aborted, Fault::Aborted => Again;
+    Fault::BadAuthSignature, Fault::BadAuthSignature => Again;
     Fault::BadSignature, Fault::BadSignature => Again;
 }
 
