@@ -158,7 +158,7 @@ fn a_monitor_and_an_osd_are_convinced_and_convince() {
     let keyring = Keyring::read(&vstart.keyring()).expect("a keyring");
     let key = keyring.key(&name).expect("a key").clone();
 
-    let client = admin(key.clone(), &[CEPH_AUTH_CEPHX]);
+    let client = admin(key, &[CEPH_AUTH_CEPHX]);
     let provider = MonLogin::new(client.clone());
     let mut global_id = GlobalId(0);
     for mode in [ConMode::Crc, ConMode::Secure, ConMode::Crc] {

@@ -1,6 +1,7 @@
 //! Both sides of msgr2's authentication against each other, as they are when all goes well.
 
 use super::*;
+use crate::auth::tests::secrets::{check, secret_of};
 use crate::denc::Reader;
 
 pub(super) const CRC: u32 = 1;
@@ -265,7 +266,7 @@ fn a_provider_for_monitors_hands_over_the_login() {
     let no_login = start(&*client, EntityType::MON).map(drop);
     assert_eq!(no_login, Err(AuthError::NoAuthorizer { service: EntityType::MON }));
 
-    let provider = MonLogin::new(client.clone());
+    let provider = MonLogin::new(client);
     let mut connector = start(&provider, EntityType::MON).unwrap();
     let mut acceptor = AuthAcceptor::new(EntityType::CLIENT, &BOTH);
     let (done, _) = run(&mut connector, &mut acceptor, &mon.monitor, now).unwrap();
@@ -308,4 +309,35 @@ fn tickets_that_the_login_did_not_bring_are_left_to_renewal() {
     let request = login.renew(now.instant).unwrap().unwrap();
     talk(&mut granted.login.unwrap(), &mut login, request, now).unwrap();
     connect(&mon.osd(), osd_authorizer(&client, now), now).unwrap();
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    for (entity, service) in TYPES {
+        let now = Now::start();
+        let mon = Mon::new(entity, service, now);
+        let client = mon.client(admin());
+        mon.login(&client, now).unwrap();
+        let osd = mon.osd();
+        let connectors = [
+            client.start_auth_at_mon(&BOTH),
+            client.start_auth(EntityType::OSD, &BOTH, now.instant, false).unwrap(),
+        ];
+        let servers: [&dyn AuthServer; 2] = [&mon.monitor, &osd];
+        for (mut connector, server) in connectors.into_iter().zip(servers) {
+            let mut acceptor = AuthAcceptor::new(EntityType::CLIENT, &BOTH);
+            let (before, login) = (format!("{connector:?}"), mon.key(&admin()));
+            let (done, granted) = run(&mut connector, &mut acceptor, server, now).unwrap();
+            let secrets = [
+                secret_of(&login),
+                secret_of(done.session_key.as_ref().unwrap()),
+                done.connection_secret.as_ref().unwrap().as_bytes().to_vec(),
+            ];
+            check("AuthConnector", &before, &secrets);
+            check("AuthConnector", &connector, &secrets);
+            check("AuthAcceptor", &acceptor, &secrets);
+            check("AuthDone", &done, &secrets);
+            check("AuthAnswer", &AuthAnswer::Done(Box::new(granted)), &secrets);
+        }
+    }
 }
