@@ -399,3 +399,43 @@ fn an_impostor_of_a_monitor_or_service_is_found_out() {
         }
     }
 }
+
+#[test]
+fn an_auth_done_that_was_cut_or_changed_gives_no_other_keys() {
+    let now = Now::start();
+    let mon = Mon::new(KeyType::Aes256k, KeyType::Aes256k, now);
+    let client = mon.client(admin());
+    let start = || {
+        let mut connector = client.start_auth_at_mon(&[ConMode::Secure]);
+        let offer = connector.get_auth_request().unwrap();
+        (connector, offer)
+    };
+    let (mut connector, offer) = start();
+    let mut acceptor = AuthAcceptor::new(EntityType::CLIENT, &BOTH);
+    let payload = more(acceptor.handle_auth_request(&mon.monitor, &offer, now.wall));
+    let answer = connector.handle_auth_reply_more(&payload, now.instant).unwrap();
+    let answer = acceptor.handle_auth_request_more(&mon.monitor, &answer, now.wall);
+    let Ok(AuthAnswer::Done(granted)) = answer else { panic!("{answer:?}") };
+
+    let take = |bytes: &[u8]| {
+        let (mut connector, _) = start();
+        connector.handle_auth_reply_more(&payload, now.instant).unwrap();
+        connector.handle_auth_done(granted.global_id, SECURE, bytes, now.instant)
+    };
+    let good = &granted.payload;
+    assert_eq!(take(good).unwrap().connection_secret, granted.connection_secret);
+    for n in 0..good.len() {
+        let e = take(&good[..n]).unwrap_err();
+        let short = matches!(e, AuthError::Decode(_) | AuthError::ConnectionSecretTooShort(0));
+        assert!(short, "{n} bytes: {e}");
+    }
+    for byte in 0..good.len() {
+        let mut bad = good.clone();
+        bad[byte] ^= 1 << (byte % 8);
+        // Versions, and tickets that only a service can read, may be anything.
+        if let Ok(done) = take(&bad) {
+            assert_eq!(done.session_key, granted.session_key, "byte {byte}");
+            assert_eq!(done.connection_secret, granted.connection_secret, "byte {byte}");
+        }
+    }
+}
