@@ -25,6 +25,7 @@ use ceph_msgr::msgr::v2::control::{
 };
 use ceph_msgr::types::{AddrType, EntityAddr, EntityType, GlobalId, UTime};
 
+use crate::common::live::until;
 use crate::common::vstart::Vstart;
 
 const BANNER: &[u8; 26] = b"ceph v2\n\x10\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -234,15 +235,22 @@ impl GlobalIdAllocator for Counter {
 
 #[test]
 fn a_client_of_the_distribution_is_convinced_and_convinces() {
+    for mode in MODES {
+        log_in_a_client_of_the_distribution(mode);
+    }
+}
+
+fn log_in_a_client_of_the_distribution(mode: ConMode) {
     let dir = tempfile::tempdir().expect("a directory");
     let conf = dir.path().join("ceph.conf");
     let name = EntityName::new(EntityType::CLIENT, "admin");
     let wall = || -> UTime { SystemTime::now().duration_since(UNIX_EPOCH).expect("now").into() };
     let key = CryptoKey::generate(KeyType::Aes, wall()).expect("a key");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a listener that can be polled");
     let addr = listener.local_addr().expect("an address");
     let text = format!(
-        "[global]\nmon host = v2:{addr}\nkey = {}\nms mon client mode = crc\n",
+        "[global]\nmon host = v2:{addr}\nkey = {}\nms mon client mode = {mode}\n",
         key.to_base64().as_str()
     );
     std::fs::write(&conf, text).expect("written");
@@ -262,27 +270,39 @@ fn a_client_of_the_distribution_is_convinced_and_convinces() {
         println!("SKIPPED no ceph command");
         return;
     };
-    let (stream, _) = listener.accept().expect("it dials");
+    let mut stream = None;
+    until("it dials", || {
+        stream = listener.accept().ok();
+        stream.is_some()
+    });
+    let (stream, _) = stream.expect("it has dialled");
+    stream.set_nonblocking(false).expect("blocking");
     let mut socket = Socket::new(stream, EntityType::MON, EntityType::CLIENT);
     let mut acceptor = AuthAcceptor::new(EntityType::CLIENT, &MODES);
     let offer: AuthOffer = socket.get();
-    assert_eq!((offer.method, &offer.modes[..]), (CEPH_AUTH_CEPHX, &[1][..]));
+    assert_eq!((offer.method, &offer.modes[..]), (CEPH_AUTH_CEPHX, &[mode.number()][..]));
     let answer = acceptor.handle_auth_request(&monitor, &offer, wall()).expect("an answer");
     let AuthAnswer::ReplyMore(payload) = answer else { panic!("{answer:?}") };
     socket.put(&AuthReplyMoreFrame { payload });
     let more: AuthRequestMoreFrame = socket.get();
     let answer = acceptor.handle_auth_request_more(&monitor, &more.payload, wall());
     let AuthAnswer::Done(granted) = answer.expect("an answer") else { panic!("not believed") };
-    assert_eq!((&granted.peer.name, granted.mode), (&name, ConMode::Crc));
+    assert_eq!((&granted.peer.name, granted.mode), (&name, mode));
     socket.put(&AuthDoneFrame {
         global_id: granted.global_id,
         con_mode: granted.mode.number(),
         payload: granted.payload.clone(),
     });
-    socket.exchange_signatures(granted.session_key.as_ref());
-    // It goes on, so it has believed ours.
-    let ident: ClientIdentFrame = socket.get();
-    assert_eq!(ident.target_addr.sockaddr, Some(addr));
+    match mode {
+        ConMode::Crc => {
+            socket.exchange_signatures(granted.session_key.as_ref());
+            // It goes on, so it has believed ours.
+            let ident: ClientIdentFrame = socket.get();
+            assert_eq!(ident.target_addr.sockaddr, Some(addr));
+        }
+        // It has found the secret: this is its AUTH_SIGNATURE, sealed.
+        ConMode::Secure => drop(socket.read(96)),
+    }
     ceph.kill().expect("ended");
     ceph.wait().expect("gone");
 }
