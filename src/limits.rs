@@ -24,6 +24,9 @@ pub const AUTHORIZER_MAX_LEN: u32 = 4096;
 /// Longest payload of an `MAuth` that a monitor reads, of a peer that may be anyone: a login is some
 /// 100 bytes, and with an old ticket a few hundred.
 pub const MAX_AUTH_REQUEST_LEN: usize = 16 << 10;
+/// AUTH_REQUESTs on one socket: each but the last was for a method or a mode that is not taken here,
+/// and there are few of either.
+pub const MAX_AUTH_REQUESTS: u32 = 16;
 /// Longest message, its segments together, of a peer that has yet to log in: it may be anyone.
 pub const MAX_UNAUTHENTICATED_LEN: usize = 64 << 10;
 /// Messages of such a peer that are held at a time, in no more bytes than one may have.

@@ -3,8 +3,8 @@ use std::time::Instant;
 
 use super::cephx::{CephXTicketManager, Principal};
 use super::{
-    AuthClientHandler, AuthError, AuthNoneAuthorizer, AuthProvider, AuthRequest, Authorizer,
-    CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, EntityName,
+    AuthClientHandler, AuthConnector, AuthError, AuthNoneAuthorizer, AuthProvider, AuthRequest,
+    Authorizer, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, ConMode, EntityName,
 };
 use crate::crypto::CryptoKey;
 use crate::types::{EntityType, GlobalId};
@@ -86,8 +86,20 @@ impl AuthClient {
     /// Begins a login on a new monitor connection: the machine for it and its first request. If
     /// there has been a login, this one claims its global_id.
     pub fn start(self: &Arc<Self>) -> (AuthClientHandler, AuthRequest) {
+        let handler = self.handler();
+        let hello = handler.hello();
+        (handler, hello)
+    }
+
+    /// The same in the handshake of a msgr2 connection. `modes` are allowed, the best first. A
+    /// proof is offered before no proof; that only where the monitor does not take the other.
+    pub fn start_auth_at_mon(self: &Arc<Self>, modes: &[ConMode]) -> AuthConnector {
+        AuthConnector::login(self.handler(), modes)
+    }
+
+    fn handler(self: &Arc<Self>) -> AuthClientHandler {
         let old = self.session().clone();
-        AuthClientHandler::start(Arc::clone(self), old)
+        AuthClientHandler::new(Arc::clone(self), old)
     }
 
     /// When [`AuthClientHandler::renew`] has something to do, at three quarters of a ticket's life;

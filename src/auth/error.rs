@@ -40,6 +40,32 @@ pub enum AuthError {
         /// The positive errno.
         errno: i32,
     },
+    /// None of our connection modes is taken (msgr2).
+    #[error("the peer takes none of the connection modes that were offered")]
+    NoCommonMode,
+    /// No connection mode that is allowed goes with a method that is: secure mode takes a key.
+    #[error("no connection mode to offer: without cephx only crc is possible")]
+    NoMode,
+    /// The peer chose a connection mode that was not offered.
+    #[error("the peer goes on in connection mode {0}, which was not offered")]
+    BadMode(u32),
+    /// The keys of secure mode cannot be cut from so few bytes.
+    #[error("a connection secret of {0} bytes is too short for secure mode")]
+    ConnectionSecretTooShort(usize),
+    /// There is no authorizer for this kind of peer, and no login at hand.
+    #[error("no way to authenticate to a peer of type {service}")]
+    NoAuthorizer {
+        /// The peer's.
+        service: EntityType,
+    },
+    /// The service refused our authorizer. It does not tell why.
+    #[error("the {service} refused the authorizer (errno {errno})")]
+    AuthorizerRefused {
+        /// The peer's type.
+        service: EntityType,
+        /// The positive errno.
+        errno: i32,
+    },
     /// The login ended well but without a global_id.
     #[error("the monitor gave no global_id")]
     NoGlobalId,

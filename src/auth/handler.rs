@@ -7,7 +7,8 @@ use super::cephx::{
 };
 use super::client::{Granted, Session};
 use super::{
-    AuthClient, AuthError, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, CEPH_AUTH_UNKNOWN, ConnectionSecret,
+    AUTH_MODE_MON, AuthClient, AuthError, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, CEPH_AUTH_UNKNOWN,
+    ConnectionSecret,
 };
 use crate::crypto::CryptoKey;
 use crate::denc::{Reader, Writer};
@@ -71,7 +72,8 @@ struct Reply<'a> {
 }
 
 impl AuthClientHandler {
-    pub(super) fn start(client: Arc<AuthClient>, old: Option<Session>) -> (Self, AuthRequest) {
+    /// The machine alone, for a hello in the form of either messenger.
+    pub(super) fn new(client: Arc<AuthClient>, old: Option<Session>) -> Self {
         // A global_id may be claimed only with a ticket; a ticket shown only with a global_id.
         let (global_id, tickets) = match old {
             Some(Session { global_id, granted: Granted::Cephx(tickets) })
@@ -81,14 +83,30 @@ impl AuthClientHandler {
             }
             _ => (GlobalId(0), None),
         };
+        Self { client, global_id, state: State::Hello(tickets) }
+    }
+
+    /// The hello of messenger v1.
+    pub(super) fn hello(&self) -> AuthRequest {
         let mut w = Writer::new(Features::ALL);
-        w.u8(1).u32(client.methods().len() as u32);
-        for method in client.methods() {
+        w.u8(1).u32(self.methods().len() as u32);
+        for method in self.methods() {
             w.u32(*method);
         }
-        w.put(client.name()).put(&global_id);
-        let hello = AuthRequest { protocol: CEPH_AUTH_UNKNOWN, payload: w.into_vec() };
-        (Self { client, global_id, state: State::Hello(tickets) }, hello)
+        w.put(self.client.name()).put(&self.global_id);
+        AuthRequest { protocol: CEPH_AUTH_UNKNOWN, payload: w.into_vec() }
+    }
+
+    /// That of msgr2: `u8` auth_mode, entity name, `u64` global_id.
+    pub(super) fn auth_request_payload(&self) -> Vec<u8> {
+        let mut w = Writer::new(Features::ALL);
+        w.u8(AUTH_MODE_MON).put(self.client.name()).put(&self.global_id);
+        w.into_vec()
+    }
+
+    /// `CEPH_AUTH_*` that may be used, in ascending order.
+    pub(super) fn methods(&self) -> &[u32] {
+        self.client.methods()
     }
 
     /// The number that the monitor gave, 0 before its first answer.
@@ -140,6 +158,32 @@ impl AuthClientHandler {
             self.state = State::Failed(e.clone());
         }
         outcome
+    }
+
+    /// Takes the AUTH_DONE of a msgr2 connection: what signs its handshake, and what its keys are cut
+    /// from. There are no more rounds: tickets that it did not bring are for [`Self::renew`].
+    pub(super) fn handle_auth_done(
+        &mut self,
+        method: u32,
+        global_id: GlobalId,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(Option<CryptoKey>, Option<ConnectionSecret>), AuthError> {
+        let progress = self.handle_reply(method, 0, global_id, payload, now)?;
+        if let Progress::Send(_) = progress {
+            let failed = State::Failed(AuthError::NotAuthenticated);
+            let State::Cephx(mut cephx, tickets) = std::mem::replace(&mut self.state, failed)
+            else {
+                return Err(AuthError::UnexpectedReply);
+            };
+            cephx.abandon();
+            self.authenticated(Some(cephx), Granted::Cephx(tickets))?;
+        }
+        let secret = match &mut self.state {
+            State::Authenticated(Some(cephx), _) => cephx.take_connection_secret(),
+            _ => None,
+        };
+        Ok((self.session_key().cloned(), secret))
     }
 
     /// Makes this login the one that all connections use. Once, after [`Progress::Done`].

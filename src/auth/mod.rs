@@ -10,6 +10,10 @@
 //!  AuthProvider::get_authorizer ─► Authorizer ─► bytes for one connection to a service
 //! ```
 //!
+//! With messenger v1 a login is messages on an open connection, and an authorizer is part of the
+//! handshake. With msgr2 either is part of it, in the same frames: [`AuthConnector`] and
+//! [`AuthAcceptor`] turn what they carry into calls of what is there for v1.
+//!
 //! Pure: bytes and `now` in, bytes out. Nothing here waits, so what is missing is an error
 //! ([`AuthError::NoTicket`]). All that fails, fails closed: there is no way from an error to a
 //! session.
@@ -19,12 +23,17 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod acceptor;
 mod authorizer;
 pub mod cephx;
 mod client;
+mod con_mode;
+mod connector;
 mod error;
+mod frames;
 mod handler;
 pub mod keyring;
+mod mon_login;
 mod monitor;
 mod name;
 mod none;
@@ -35,10 +44,15 @@ mod service_handler;
 use std::fmt::Debug;
 use std::time::Instant;
 
+pub use acceptor::{AuthAcceptor, AuthAnswer, AuthGranted};
 pub use authorizer::{Authorizer, ConnectionSecret};
 pub use client::AuthClient;
+pub use con_mode::ConMode;
+pub use connector::{AuthConnector, AuthDone};
 pub use error::AuthError;
+pub use frames::{AuthBadMethod, AuthOffer};
 pub use handler::{AuthClientHandler, AuthRequest, Progress};
+pub use mon_login::MonLogin;
 pub use monitor::{AuthMonitor, AuthMonitorOptions, GlobalIdAllocator};
 pub use name::{EntityName, EntityNameParseError};
 pub use none::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
@@ -57,6 +71,15 @@ pub const CEPH_AUTH_NONE: u32 = 1;
 /// Shared secrets and tickets.
 pub const CEPH_AUTH_CEPHX: u32 = 2;
 
+/// First byte of what a dialler of msgr2 has to say: an authorizer, whose version it is too.
+const AUTH_MODE_AUTHORIZER: u8 = 1;
+/// The last of these.
+const AUTH_MODE_AUTHORIZER_MAX: u8 = 9;
+/// The same for a login at a monitor.
+const AUTH_MODE_MON: u8 = 10;
+/// The last of these.
+const AUTH_MODE_MON_MAX: u8 = 19;
+
 /// Where the messenger gets the authorizer for a connection that it opens.
 pub trait AuthProvider: Send + Sync + Debug {
     /// A fresh authorizer for a peer of type `service`; `None` if such a peer takes none, as the
@@ -72,6 +95,26 @@ pub trait AuthProvider: Send + Sync + Debug {
 
     /// The peer has refused a fresh authorizer too: the ticket is no good and a new one is needed.
     fn invalidate(&self, service: EntityType);
+
+    /// What authenticates a msgr2 connection to a peer of type `service`: with an authorizer, or
+    /// where [`MonLogin`] provides it with a login. `modes` are allowed, the best first.
+    fn start_auth(
+        &self,
+        service: EntityType,
+        modes: &[ConMode],
+        now: Instant,
+        force_new: bool,
+    ) -> Result<AuthConnector, AuthError> {
+        match self.get_authorizer(service, now, force_new)? {
+            Some(authorizer) => Ok(AuthConnector::with_authorizer(authorizer, service, modes)),
+            None => Err(AuthError::NoAuthorizer { service }),
+        }
+    }
+
+    /// A connection to a monitor has come through its handshake, and this is its login.
+    fn logged_in(&self, login: AuthClientHandler) {
+        drop(login);
+    }
 }
 
 /// Shows nobody anything, as a client towards a monitor, and who never dials.

@@ -82,4 +82,8 @@ impl AuthServer for AuthNoneAuthorizeHandler {
         }
         Self::verify(authorizer).unwrap_or_else(AuthorizerVerdict::Refused)
     }
+
+    fn supported_methods(&self, _: EntityType) -> Vec<u32> {
+        vec![CEPH_AUTH_NONE]
+    }
 }

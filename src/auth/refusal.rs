@@ -12,6 +12,26 @@ pub enum AuthRefusal {
     /// None of the protocols that the client offers is taken.
     #[error("no protocol in common")]
     NoCommonProtocol,
+    /// None of the connection modes that the client offers is taken (msgr2); without cephx there is
+    /// but one.
+    #[error("no connection mode in common")]
+    NoCommonMode,
+    /// What the first byte of a payload asks for is not done here (msgr2); 0 stands also for none.
+    #[error("auth mode {0}, which is not for this kind of daemon")]
+    BadAuthMode(u8),
+    /// Secure mode, with a request that leaves no place for the secret of the connection: one for no
+    /// tickets (`other_keys` 0). A 16.2.15 monitor aborts on it.
+    #[error("secure mode without a place for its secret")]
+    NoConnectionSecret,
+    /// It is not its turn (msgr2). Not answered.
+    #[error("a request out of turn")]
+    UnexpectedRequest,
+    /// They do not end (msgr2). Not answered.
+    #[error("no end of the requests after {0}")]
+    TooManyRequests(u32),
+    /// The authorizer is refused (msgr2).
+    #[error(transparent)]
+    Authorizer(#[from] AuthorizerError),
     /// There is no number for a new session.
     #[error("no global_id to give")]
     NoGlobalId,
@@ -75,12 +95,15 @@ impl AuthRefusal {
         const EINVAL: i32 = 22;
         const EOPNOTSUPP: i32 = 95;
         match self {
-            Self::NoCommonProtocol => EOPNOTSUPP,
+            Self::NoCommonProtocol | Self::NoCommonMode => EOPNOTSUPP,
             Self::NoGlobalId => EBUSY,
             Self::BadProtocol(_)
             | Self::TooLong(_)
             | Self::Malformed(_)
             | Self::UnknownRequest(_)
+            | Self::NoConnectionSecret
+            | Self::UnexpectedRequest
+            | Self::TooManyRequests(_)
             | Self::SuperfluousTicket => EINVAL,
             Self::UnknownEntity
             | Self::KeyTypeNotAllowed(_)
@@ -88,9 +111,19 @@ impl AuthRefusal {
             | Self::NoOldTicket
             | Self::BadOldTicket(_)
             | Self::NotAuthenticated
+            | Self::BadAuthMode(_)
+            | Self::Authorizer(_)
             | Self::NotADaemon => EACCES,
             Self::BadAuthorizer(_) => EPERM,
             Self::NoServiceSecret { .. } | Self::Crypto(_) => EIO,
+        }
+    }
+
+    /// The same in an AUTH_BAD_METHOD, where a 16.2.15 monitor takes malformed bytes for a wrong key.
+    pub(super) fn errno_of_bad_method(&self) -> i32 {
+        match self {
+            Self::Malformed(_) => Self::WrongProof.errno(),
+            other => other.errno(),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The accepting side of a connection: whether a peer's authorizer is to be believed.
 
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 
 use super::cephx::AuthCapsInfo;
-use super::{AuthorizerError, CEPH_AUTH_UNKNOWN, ConnectionSecret, EntityName};
+use super::{
+    AuthMonitor, AuthServiceHandler, AuthorizerError, CEPH_AUTH_CEPHX, CEPH_AUTH_UNKNOWN,
+    ConnectionSecret, EntityName,
+};
 use crate::crypto::CryptoKey;
 use crate::types::{EntityType, Features, GlobalId, UTime};
 
@@ -54,6 +58,17 @@ pub trait AuthServer: Send + Sync + Debug {
     fn required_features(&self, protocol: u32) -> Features {
         let _ = protocol;
         Features::NONE
+    }
+
+    /// The `CEPH_AUTH_*` by which peers of that type may authenticate on msgr2, the best first.
+    fn supported_methods(&self, peer_type: EntityType) -> Vec<u32> {
+        let _ = peer_type;
+        vec![CEPH_AUTH_CEPHX]
+    }
+
+    /// A monitor's machine for a login in the handshake of msgr2; `None` where there are no logins.
+    fn start_login(&self) -> Option<AuthServiceHandler> {
+        None
     }
 }
 
@@ -134,5 +149,32 @@ impl AuthServer for MonAuthServer {
             // Whoever shows one expects an answer that proves something.
             other => AuthorizerVerdict::Refused(AuthorizerError::BadProtocol(other)),
         }
+    }
+}
+
+/// A monitor for both messengers: with msgr2 its clients log in during the handshake, with v1 as
+/// [`MonAuthServer`] says.
+impl AuthServer for Arc<AuthMonitor> {
+    fn awaits_login(&self) -> bool {
+        true
+    }
+
+    fn verify_authorizer(
+        &self,
+        state: &mut AuthorizerState,
+        protocol: u32,
+        authorizer: &[u8],
+        features: Features,
+        now: UTime,
+    ) -> AuthorizerVerdict {
+        MonAuthServer.verify_authorizer(state, protocol, authorizer, features, now)
+    }
+
+    fn supported_methods(&self, _: EntityType) -> Vec<u32> {
+        self.options.methods.clone()
+    }
+
+    fn start_login(&self) -> Option<AuthServiceHandler> {
+        Some(self.start())
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::cephx::{AuthCapsInfo, CephxServiceHandler};
+use super::cephx::{AuthCapsInfo, CephxServiceHandler, LoginKeys};
 use super::{
     AuthMonitor, AuthPeer, AuthRefusal, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, CEPH_AUTH_UNKNOWN,
     EntityName,
@@ -87,16 +87,51 @@ impl AuthServiceHandler {
         AuthReply { protocol, global_id: self.global_id, outcome }
     }
 
+    /// Takes the AUTH_REQUEST of a msgr2 connection: the answer, with which a login of protocol
+    /// `none` is complete.
+    pub(super) fn handle_auth_request(
+        &mut self,
+        method: u32,
+        payload: &[u8],
+        now: UTime,
+    ) -> Result<Vec<u8>, AuthRefusal> {
+        self.prepare(payload, now)?;
+        let mut r = Reader::new(payload);
+        let _auth_mode = r.what("auth request").u8()?;
+        self.handle_hello(Hello { methods: vec![method], name: r.get()?, global_id: r.get()? })
+    }
+
+    /// Takes its AUTH_REQUEST_MORE, which completes the login: the answer, what signs the handshake,
+    /// and a connection secret of `secret_len` bytes.
+    pub(super) fn handle_auth_request_more(
+        &mut self,
+        payload: &[u8],
+        secret_len: usize,
+        now: UTime,
+    ) -> Result<(Vec<u8>, LoginKeys), AuthRefusal> {
+        self.prepare(payload, now)?;
+        let State::Cephx(cephx) = &mut self.state else {
+            return Err(AuthRefusal::UnexpectedRequest);
+        };
+        let answer = cephx.handle_login(&self.monitor, payload, secret_len, now)?;
+        self.peer = cephx.authenticated_peer(&self.monitor.keys);
+        Ok(answer)
+    }
+
+    fn prepare(&self, payload: &[u8], now: UTime) -> Result<(), AuthRefusal> {
+        if payload.len() > MAX_AUTH_REQUEST_LEN {
+            return Err(AuthRefusal::TooLong(payload.len()));
+        }
+        self.monitor.keys.check_rotating_secrets(now).map(drop).map_err(AuthRefusal::Crypto)
+    }
+
     fn try_handle(
         &mut self,
         protocol: u32,
         payload: &[u8],
         now: UTime,
     ) -> Result<Vec<u8>, AuthRefusal> {
-        if payload.len() > MAX_AUTH_REQUEST_LEN {
-            return Err(AuthRefusal::TooLong(payload.len()));
-        }
-        self.monitor.keys.check_rotating_secrets(now).map_err(AuthRefusal::Crypto)?;
+        self.prepare(payload, now)?;
         match &mut self.state {
             State::Hello if protocol == CEPH_AUTH_UNKNOWN => {
                 self.handle_hello(Reader::new(payload).get()?)

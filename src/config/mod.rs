@@ -51,13 +51,14 @@ pub use error::{ConfigError, Origin};
 pub use load::ConfigBuilder;
 pub use mon_host::{MON_PORT_IANA, MON_PORT_LEGACY, MonAddr, MonHost};
 
-use crate::auth::EntityName;
+use crate::auth::{ConMode, EntityName};
 use crate::ini::{Ini, IniValue, normalize_key};
+use crate::types::EntityType;
 
 use expand::Expander;
 
 /// The defaults that this library needs, as in 16.2.15.
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("auth_client_required", "cephx, none"),
     ("auth_cluster_required", "cephx"),
     ("auth_service_required", "cephx"),
@@ -66,6 +67,12 @@ const DEFAULTS: [(&str, &str); 4] = [
         "/etc/ceph/$cluster.$name.keyring,/etc/ceph/$cluster.keyring,\
          /etc/ceph/keyring,/etc/ceph/keyring.bin",
     ),
+    ("ms_client_mode", "crc secure"),
+    ("ms_cluster_mode", "crc secure"),
+    ("ms_mon_client_mode", "secure crc"),
+    ("ms_mon_cluster_mode", "secure crc"),
+    ("ms_mon_service_mode", "secure crc"),
+    ("ms_service_mode", "crc secure"),
 ];
 
 /// Where a value was set, the strongest last; the file stands between the first two.
@@ -221,6 +228,30 @@ impl Config {
         }
     }
 
+    /// The connection modes of msgr2 that a program of type `own` allows with a peer, the best first:
+    /// `ms client mode` and its kin. A name that is no mode is skipped with a warning; that there is
+    /// none is an error.
+    pub fn con_modes(
+        &self,
+        own: EntityType,
+        peer: EntityType,
+    ) -> Result<Vec<ConMode>, ConfigError> {
+        let key = con_mode_key(own, peer);
+        let modes = self.parsed(key, "a list of crc and secure", |text| {
+            let modes: Vec<_> = value::list(text)
+                .filter_map(|name| {
+                    let mode = ConMode::from_name(name);
+                    if mode.is_none() {
+                        log::warn!("{key}: {name:?} is no connection mode");
+                    }
+                    mode
+                })
+                .collect();
+            (!modes.is_empty()).then_some(modes)
+        })?;
+        Ok(modes.unwrap_or_default())
+    }
+
     fn set_at(&mut self, level: Level, key: String, value: Zeroizing<String>) {
         self.set.entry(key).or_default().insert(level, value);
     }
@@ -312,6 +343,20 @@ impl fmt::Debug for Config {
             .field("path", &self.path)
             .field("set", &self.set.keys())
             .finish_non_exhaustive()
+    }
+}
+
+/// Which option says how a program and its peer talk (`AuthRegistry::get_supported_methods`).
+fn con_mode_key(own: EntityType, peer: EntityType) -> &'static str {
+    let peer_is_daemon =
+        [EntityType::MON, EntityType::MGR, EntityType::MDS, EntityType::OSD].contains(&peer);
+    match (own, peer) {
+        (EntityType::CLIENT, EntityType::MON) => "ms_mon_client_mode",
+        (EntityType::CLIENT, _) => "ms_client_mode",
+        (EntityType::MON, EntityType::MON) => "ms_mon_cluster_mode",
+        (EntityType::MON, _) => "ms_mon_service_mode",
+        _ if peer_is_daemon => "ms_cluster_mode",
+        _ => "ms_service_mode",
     }
 }
 

@@ -249,3 +249,52 @@ fn keyrings_and_keys() {
         ]
     );
 }
+
+#[test]
+fn connection_modes_by_who_talks_to_whom() {
+    let (client, mon, osd) = (EntityType::CLIENT, EntityType::MON, EntityType::OSD);
+    let (crc, secure) = (ConMode::Crc, ConMode::Secure);
+    // Ceph's defaults, by ceph-conf --show-config-value.
+    let defaults = config("");
+    for own in [client, mon, osd, EntityType::MGR] {
+        for peer in [client, mon, osd, EntityType::MGR] {
+            let with_mon = own == mon || (own == client && peer == mon);
+            let expected = if with_mon { [secure, crc] } else { [crc, secure] };
+            assert_eq!(defaults.con_modes(own, peer).unwrap(), expected, "{own} {peer}");
+        }
+    }
+    // Each of the six options, set apart from the others.
+    let set = |key: &str| {
+        let mut all = String::from("[global]\n");
+        for option in DEFAULTS.iter().map(|(k, _)| *k).filter(|k| k.ends_with("_mode")) {
+            all += &format!("{option} = {}\n", if option == key { "secure" } else { "crc" });
+        }
+        config(&all)
+    };
+    for (key, own, peer) in [
+        ("ms_mon_client_mode", client, mon),
+        ("ms_client_mode", client, osd),
+        ("ms_client_mode", client, EntityType::MGR),
+        ("ms_mon_cluster_mode", mon, mon),
+        ("ms_mon_service_mode", mon, client),
+        ("ms_mon_service_mode", mon, osd),
+        ("ms_cluster_mode", osd, mon),
+        ("ms_cluster_mode", osd, EntityType::MDS),
+        ("ms_service_mode", osd, client),
+    ] {
+        assert_eq!(set(key).con_modes(own, peer).unwrap(), [secure], "{key}");
+    }
+
+    let modes = |text: &str| {
+        let mut config = config("");
+        config.set("ms client mode", text);
+        config.con_modes(client, osd).ok()
+    };
+    assert_eq!(modes("secure,crc"), Some(vec![secure, crc]));
+    assert_eq!(modes("secure;crc=secure"), Some(vec![secure, crc, secure]));
+    // As AuthRegistry: case counts, and what it does not know is left out.
+    assert_eq!(modes("Secure rdma crc"), Some(vec![crc]));
+    for none in ["legacy", "CRC", ",;"] {
+        assert_eq!(modes(none), None, "{none}");
+    }
+}

@@ -143,9 +143,6 @@ pub enum Fault {
     /// So many frames were sealed, or opened, that the next nonce would be the first again.
     #[error("out of nonces: the connection has sealed as many frames as it may")]
     OutOfNonces,
-    /// The peer chose a connection mode that is neither CRC nor SECURE.
-    #[error("unknown connection mode {0}")]
-    BadConMode(u32),
     /// The secret of a SECURE connection has too few bytes, here so many, for its keys.
     #[error("a connection secret of {0} bytes is too short")]
     BadConnectionSecret(usize),
@@ -166,6 +163,10 @@ pub enum Fault {
     /// The sender took the message back half-way.
     #[error("the sender aborted a message")]
     Aborted,
+    /// The peer's signature of the handshake is not one of what was sent, or not by the session key
+    /// (AUTH_SIGNATURE).
+    #[error("bad signature of the handshake")]
+    BadAuthSignature,
     /// The message is not signed as the session demands.
     #[error("bad signature of a message")]
     BadSignature,

@@ -9,5 +9,6 @@ mod commands;
 mod failover;
 mod handles;
 mod login;
+mod msgr2;
 mod quorum;
 mod timeouts;

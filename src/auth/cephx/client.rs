@@ -79,6 +79,11 @@ impl CephxClientHandler {
         self.connection_secret.as_ref()
     }
 
+    /// The secret, which is not kept.
+    pub(crate) fn take_connection_secret(&mut self) -> Option<ConnectionSecret> {
+        self.connection_secret.take()
+    }
+
     /// The login itself, whatever tickets there are; the AUTH ticket among them is shown.
     pub(crate) fn build_login(
         &mut self,

@@ -25,7 +25,7 @@ pub use protocol::{
     CephXServerChallenge, CephXServiceTicketRequest, CephXTicketBlob,
 };
 pub use rotating::{ExpiringCryptoKey, RotatingSecrets};
-pub(super) use service_handler::CephxServiceHandler;
+pub(super) use service_handler::{CephxServiceHandler, LoginKeys};
 pub use service_ticket::{
     AuthCapsInfo, AuthTicket, CephXServiceTicket, CephXServiceTicketInfo, ServiceTicketReply,
 };

@@ -5,10 +5,13 @@ use super::{
     CEPHX_GET_ROTATING_KEY, CephXAuthenticate, CephXRequestHeader, CephXResponseHeader,
     CephXServerChallenge, CephXServiceTicketRequest, KeyServer, ServiceTicketReply,
 };
-use crate::auth::{AuthMonitor, AuthPeer, AuthRefusal, AuthorizerError, EntityName};
-use crate::crypto::{CryptoError, CryptoKey, calc_client_server_challenge};
+use crate::auth::{
+    AuthMonitor, AuthPeer, AuthRefusal, AuthorizerError, ConnectionSecret, EntityName,
+};
+use crate::crypto::{CryptoError, CryptoKey, Usage, calc_client_server_challenge};
 use crate::denc::{Encode, Reader, Writer};
 use crate::types::{EntityType, Features, GlobalId, UTime};
+use zeroize::Zeroizing;
 
 /// The services that tickets are given for on request. AUTH is none of them: its ticket takes a
 /// proof.
@@ -24,6 +27,15 @@ pub(crate) struct CephxServiceHandler {
     server_challenge: u64,
     global_id_status: GlobalIdStatus,
     authenticated: bool,
+}
+
+/// What both sides of a login know when it is complete.
+#[derive(Debug)]
+pub(crate) struct LoginKeys {
+    /// That of the AUTH ticket.
+    pub(crate) session_key: CryptoKey,
+    /// Of a msgr2 connection in secure mode.
+    pub(crate) connection_secret: Option<ConnectionSecret>,
 }
 
 /// Whether a proof must come with the ticket of an earlier one (`global_id_status_t`).
@@ -77,7 +89,9 @@ impl CephxServiceHandler {
         let mut w = Writer::new(Features::ALL);
         w.put(&CephXResponseHeader { request_type, status: 0 });
         match request_type {
-            CEPHX_GET_AUTH_SESSION_KEY => self.authenticate(monitor, r.get()?, now, &mut w),
+            CEPHX_GET_AUTH_SESSION_KEY => {
+                self.authenticate(monitor, r.get()?, None, now, &mut w).map(drop)
+            }
             CEPHX_GET_PRINCIPAL_SESSION_KEY => self.tickets(&monitor.keys, &mut r, now, &mut w),
             CEPHX_GET_ROTATING_KEY => self.rotating_keys(&monitor.keys, &mut w),
             other => Err(AuthRefusal::UnknownRequest(other)),
@@ -85,14 +99,35 @@ impl CephxServiceHandler {
         Ok(w.into_vec())
     }
 
-    /// The proof, for an AUTH ticket and in the same reply others.
+    /// The proof alone, in the handshake of a msgr2 connection.
+    pub(crate) fn handle_login(
+        &mut self,
+        monitor: &AuthMonitor,
+        payload: &[u8],
+        secret_len: usize,
+        now: UTime,
+    ) -> Result<(Vec<u8>, LoginKeys), AuthRefusal> {
+        let mut r = Reader::new(payload);
+        let CephXRequestHeader { request_type } = r.get()?;
+        if request_type != CEPHX_GET_AUTH_SESSION_KEY {
+            return Err(AuthRefusal::UnknownRequest(request_type));
+        }
+        let mut w = Writer::new(Features::ALL);
+        w.put(&CephXResponseHeader { request_type, status: 0 });
+        let keys = self.authenticate(monitor, r.get()?, Some(secret_len), now, &mut w)?;
+        Ok((w.into_vec(), keys))
+    }
+
+    /// The proof, for an AUTH ticket and in the same reply others. On msgr2 a connection secret of
+    /// `secret_len` bytes goes with them, on v1 none.
     fn authenticate(
         &mut self,
         monitor: &AuthMonitor,
         req: CephXAuthenticate,
+        secret_len: Option<usize>,
         now: UTime,
         w: &mut Writer,
-    ) -> Result<(), AuthRefusal> {
+    ) -> Result<LoginKeys, AuthRefusal> {
         let keys = &monitor.keys;
         let key = keys.secret(&self.name).ok_or(AuthRefusal::UnknownEntity)?;
         if !monitor.options.allowed_ciphers.contains(&key.key_type()) {
@@ -105,11 +140,18 @@ impl CephxServiceHandler {
             return Err(AuthRefusal::WrongProof);
         }
         let old_session_key = self.verify_old_ticket(monitor, &req)?;
+        if req.other_keys == 0 && secret_len.is_some_and(|len| len != 0) {
+            return Err(AuthRefusal::NoConnectionSecret);
+        }
 
         let who = self.principal(&key);
         let auth = keys.seal_ticket(EntityType::AUTH, &who, now)?;
         let entry = reply(EntityType::AUTH, &auth, &key, old_session_key.as_ref())?;
         ServiceTicketReply::encode_list(w, &[entry]);
+        let connection_secret = match secret_len {
+            Some(len) => ConnectionSecret::generate(len).map_err(AuthRefusal::Crypto)?,
+            None => None,
+        };
         // A client from before nautilus asks for the others in a request of their own.
         if req.other_keys != 0 {
             let mut extra = Writer::new(Features::ALL);
@@ -119,12 +161,16 @@ impl CephxServiceHandler {
             if let Some(list) = list.ok().filter(|list| !list.is_empty()) {
                 ServiceTicketReply::encode_list(&mut extra, &list);
             }
-            // In front of them the secret of a msgr2 connection, of which v1 has none.
-            w.blob(&[]).blob(extra.as_slice());
+            let mut secret = Writer::new(Features::ALL);
+            if secret_len.is_some() {
+                seal_secret(session_key, connection_secret.as_ref(), &mut secret)
+                    .map_err(AuthRefusal::Crypto)?;
+            }
+            w.blob(secret.as_slice()).blob(extra.as_slice());
         }
         self.global_id_status = GlobalIdStatus::Held;
         self.authenticated = true;
-        Ok(())
+        Ok(LoginKeys { session_key: auth.for_me.session_key, connection_secret })
     }
 
     /// Whether the client may have its global_id. The session key of its old ticket, if it shows
@@ -214,6 +260,18 @@ impl CephxServiceHandler {
     fn must_be_authenticated(&self) -> Result<(), AuthRefusal> {
         if self.authenticated { Ok(()) } else { Err(AuthRefusal::NotAuthenticated) }
     }
+}
+
+/// The secret of a msgr2 connection in an envelope; that of crc mode is empty.
+fn seal_secret(
+    session_key: &CryptoKey,
+    secret: Option<&ConnectionSecret>,
+    w: &mut Writer,
+) -> Result<(), CryptoError> {
+    let mut plain = Writer::new(Features::ALL);
+    plain.blob(secret.map_or(&[], |secret| secret.as_bytes()));
+    let plain = Zeroizing::new(plain.into_vec());
+    session_key.encode_encrypt(w, Usage::AUTH_CONNECTION_SECRET, &plain)
 }
 
 /// The tickets for the services in the mask, all that there are. An error if there is none.

@@ -303,3 +303,67 @@ fn a_proof_of_type_1_as_16_2_15_took_it_is_accepted() {
     let plain = aes_key().decode_decrypt(&mut r, Usage::AUTHORIZE_REPLY).unwrap();
     assert_eq!(CephXAuthorizeReply::from_bytes(&plain), Ok(reply));
 }
+
+#[test]
+fn the_handshake_of_an_osd_of_20_2_4_in_secure_mode() {
+    let now = some_time();
+    let modes = [ConMode::Crc, ConMode::Secure];
+    let start = || AuthConnector::with_authorizer(osd_authorizer(), EntityType::OSD, &modes);
+    let mut connector = start();
+    let offer = connector.get_auth_request().unwrap();
+    assert_eq!((offer.method, offer.modes), (CEPH_AUTH_CEPHX, vec![1, 2]));
+    assert_eq!(to_hex(&offer.payload[..hex(PART_A).len()]), PART_A);
+    let answer = connector.handle_auth_reply_more(&hex(CHALLENGE), now).unwrap();
+    let (_, b) = answer.split_at(hex(PART_A).len());
+    assert_eq!(part_b(&session_key(), b), part_b(&session_key(), &hex(PART_B_ANSWERED)));
+    let done = connector.handle_auth_done(GlobalId(4191), 2, &hex(REPLY), now).unwrap();
+    assert_eq!(done.session_key, Some(session_key()));
+    assert_eq!(to_hex(done.connection_secret.unwrap().as_bytes()), CONNECTION_SECRET);
+    assert!(done.mode == ConMode::Secure && done.login.is_none());
+
+    // In crc mode the secret is of no use.
+    let mut connector = start();
+    connector.get_auth_request().unwrap();
+    connector.handle_auth_reply_more(&hex(CHALLENGE), now).unwrap();
+    let done = connector.handle_auth_done(GlobalId(4191), 1, &hex(REPLY), now).unwrap();
+    assert!(done.mode == ConMode::Crc && done.connection_secret.is_none());
+
+    for n in 0..hex(REPLY).len() {
+        let mut connector = start();
+        connector.get_auth_request().unwrap();
+        connector.handle_auth_reply_more(&hex(CHALLENGE), now).unwrap();
+        let e = connector.handle_auth_done(GlobalId(4191), 2, &hex(REPLY)[..n], now).unwrap_err();
+        assert!(matches!(e, AuthError::BadAuthorizerReply(_)), "{n}: {e}");
+    }
+}
+
+#[test]
+fn the_auth_done_of_a_20_2_4_monitor_ends_a_handshake() {
+    let now = some_time();
+    let key = Some(ENTITY_KEY.parse().unwrap());
+    let name = EntityName::new(EntityType::CLIENT, "v");
+    let client = AuthClient::new(name, key, &[CEPH_AUTH_CEPHX], &[EntityType::OSD]).unwrap();
+    let client = Arc::new(client);
+    let start = || {
+        let mut connector = client.start_auth_at_mon(&[ConMode::Secure, ConMode::Crc]);
+        connector.get_auth_request().unwrap();
+        let challenge = CephXServerChallenge { server_challenge: 3_340_618_996_312_013_408 };
+        let challenge = challenge.to_bytes(Features::ALL);
+        connector.handle_auth_reply_more(&challenge, now).unwrap();
+        connector
+    };
+    let bytes = hex(AUTH_DONE);
+    let mut r = Reader::new(&bytes);
+    let (id, mode, payload): (GlobalId, u32, _) =
+        (r.get().unwrap(), r.u32().unwrap(), r.blob().unwrap());
+    r.finish().unwrap();
+    let done = start().handle_auth_done(id, mode, payload, now).unwrap();
+    assert_eq!(done.session_key, Some(aes256k(AUTH_SESSION_KEY)));
+    assert!(done.connection_secret.is_none());
+    done.login.unwrap().install().unwrap();
+    assert_eq!(client.global_id(), GlobalId(4190));
+
+    // It was the answer to a request for crc mode: there is no secret in it.
+    let e = start().handle_auth_done(id, 2, payload, now).unwrap_err();
+    assert_eq!(e, AuthError::ConnectionSecretTooShort(0));
+}

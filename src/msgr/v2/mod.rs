@@ -1,8 +1,9 @@
 //! Messenger v2 (`src/msg/async/frames_v2.*`, `crypto_onwire.*`, `net/ceph/messenger_v2.c`).
 //!
 //! Here is what lies below its handshake, and nothing uses it yet: the banner and the choice of the
-//! revision, the frames of both revisions, and their way over the wire with checksums or sealed. The
-//! payloads of the control frames, the handshake, sessions and the accepting side are not here yet.
+//! revision, the frames of both revisions, their way over the wire with checksums or sealed, the
+//! payloads of the control frames, and the signature. The authentication is in `auth`. The machine
+//! itself, with the states of the handshake, sessions and the accepting side, is not here yet.
 //!
 //! A machine keeps one [`FrameTx`] and one [`FrameRx`] for each socket:
 //!
@@ -14,18 +15,22 @@
 //! 5. when the session is open, [`FrameRx::set_ready`] allows messages.
 
 mod banner;
+pub mod control;
 mod epilogue;
 mod frame;
 mod onwire;
 mod preamble;
+mod signature;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod transcript;
 
+pub use crate::auth::ConMode;
 pub use banner::{BANNER_HEAD_LEN, BANNER_V2, Banner, MSGR2_FEATURE_REVISION_1};
 pub use frame::{Frame, OutFrame, Revision, SEGMENTS, onwire_len};
-pub use onwire::{ConMode, FrameRx, FrameTx, Read, Role, set_con_mode};
+pub use onwire::{FrameRx, FrameTx, Read, Role, set_con_mode};
 pub use preamble::{Phase, Preamble};
+pub use signature::AuthSignatures;
 pub use tag::Tag;
 pub use transcript::Transcript;

@@ -2,6 +2,8 @@
 
 mod authorizer;
 mod login;
+mod msgr2;
+mod msgr2_refused;
 mod reclaim;
 mod refused;
 mod rotation;

@@ -76,12 +76,12 @@ faults! {
     Fault::BadLateStatus(_), Fault::BadLateStatus(0) => Again;
     Fault::BadSeal, Fault::BadSeal => Again;
     Fault::OutOfNonces, Fault::OutOfNonces => Again;
-    Fault::BadConMode(_), Fault::BadConMode(3) => Again;
     Fault::BadConnectionSecret(_), Fault::BadConnectionSecret(39) => Again;
     Fault::OutOfOrder { .. }, Fault::OutOfOrder { want: Seq(2), got: Seq(3) } => Again;
     Fault::Replaced, Fault::Replaced => Final;
     Fault::Crowded, Fault::Crowded => Final;
     Fault::Aborted, Fault::Aborted => Again;
+    Fault::BadAuthSignature, Fault::BadAuthSignature => Again;
     Fault::BadSignature, Fault::BadSignature => Again;
 }
 

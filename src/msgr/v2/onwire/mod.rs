@@ -10,29 +10,8 @@ pub use tx::FrameTx;
 
 pub(super) use seal::Seal;
 
-use super::{Phase, Revision};
+use super::{ConMode, Phase, Revision};
 use crate::msgr::Fault;
-
-/// `CEPH_CON_MODE_*`: what AUTH_DONE says of all frames behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConMode {
-    /// 1: checksums, against accidents alone.
-    Crc,
-    /// 2: AES-128-GCM.
-    Secure,
-}
-
-impl TryFrom<u32> for ConMode {
-    type Error = Fault;
-
-    fn try_from(n: u32) -> Result<Self, Fault> {
-        match n {
-            1 => Ok(Self::Crc),
-            2 => Ok(Self::Secure),
-            _ => Err(Fault::BadConMode(n)),
-        }
-    }
-}
 
 /// Which end of the socket this is; it says which of the two nonces is whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
