@@ -74,14 +74,14 @@ impl Local {
         *self.addr.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Takes the IP address that a peer sees this side at, if none is known; the port becomes 0,
-    /// for a client listens on none.
+    /// Takes the IP address that a peer sees this side at, if none is known. The port stays the one
+    /// at which this side listens, 0 for a client.
     pub fn learn_addr(&self, seen: EntityAddr) {
         let mut addr = self.addr.lock().unwrap_or_else(|e| e.into_inner());
         if addr.is_blank_ip()
             && let Some(mut sockaddr) = seen.sockaddr.filter(|_| !seen.is_blank_ip())
         {
-            sockaddr.set_port(0);
+            sockaddr.set_port(addr.port());
             addr.sockaddr = Some(sockaddr);
             log::debug!("learned my address {addr}");
         }
@@ -119,5 +119,10 @@ mod tests {
         local.learn_addr("v1:10.0.0.1:5/0".parse().unwrap());
         local.learn_addr("v1:10.0.0.2:5/0".parse().unwrap());
         assert_eq!(local.addr().to_string(), "v1:10.0.0.1:0/9");
+
+        let local = Local::new(EntityType::OSD, 9, Options::default());
+        local.set_addr("0.0.0.0:6800".parse().unwrap());
+        local.learn_addr("v1:10.0.0.1:5/0".parse().unwrap());
+        assert_eq!(local.addr().to_string(), "v1:10.0.0.1:6800/9", "it listens there");
     }
 }

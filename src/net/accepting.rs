@@ -114,13 +114,18 @@ impl<'a> Accepting<'a> {
     fn settle(&self, mut accept: Accept, offer: Offer) -> Result<Settled, Fault> {
         let messenger = &self.listener.messenger;
         let own = accept.own_addr();
+        let login = self.listener.acceptor.auth_server.awaits_login();
+        // Dropped when the registry is no longer locked: it may be the last that holds the owner's
+        // dispatcher.
+        let existing;
         let mut registry = messenger.registry();
-        let existing = registry.existing(offer.peer().addr);
+        existing = registry.existing(offer.peer(), offer.authorizer().map(|a| &a.peer));
         let mut out = existing.as_ref().map(|ex| ex.lock());
-        let seen = existing.as_ref().zip(out.as_ref()).map(|(ex, out)| Existing {
+        let seen = out.as_ref().map(|out| Existing {
             state: if out.end.is_some() { ConState::Closed } else { out.tx.state() },
             replacing: out.take_over.is_some(),
-            stranger: ex.is_stranger(offer.peer(), offer.authorizer().map(|a| &a.peer)),
+            // The registry knows none but its own.
+            stranger: false,
             ..out.tx.existing()
         });
         let decision = offer.decide(seen.as_ref(), own);
@@ -149,7 +154,7 @@ impl<'a> Accepting<'a> {
                     self.listener.part_with(ex.id);
                 }
                 let registered = !offer.peer().policy.is_stateless();
-                let (con, worker) = self.open(accept, offer)?;
+                let (con, worker) = self.open(accept, offer, login)?;
                 if !self.listener.keep(&con) {
                     log::info!("{}: refused, the listener is full or closing", con.peer());
                     return Ok(Settled::Refused);
@@ -164,6 +169,7 @@ impl<'a> Accepting<'a> {
             Decision::Wait => {
                 if let (Some(ex), Some(out)) = (&existing, &mut out) {
                     out.tx.keepalive();
+                    out.hurry = true;
                     ex.wake.wake();
                 }
                 Retry::Wait
@@ -177,11 +183,16 @@ impl<'a> Accepting<'a> {
         Ok(Settled::Retry(Box::new(accept)))
     }
 
-    fn open(&self, accept: Accept, offer: Offer) -> Result<(Connection, Worker), Fault> {
+    fn open(
+        &self,
+        accept: Accept,
+        offer: Offer,
+        login: bool,
+    ) -> Result<(Connection, Worker), Fault> {
         let messenger = &self.listener.messenger;
         let acceptor = &self.listener.acceptor;
         let auth_peer = offer.authorizer().map(|a| a.peer.clone());
-        let login_due = auth_peer.is_none() && acceptor.auth_server.awaits_login();
+        let login_due = auth_peer.is_none() && login;
         let owner = Owner {
             auth: acceptor.auth.clone(),
             dispatcher: acceptor.dispatcher.clone(),

@@ -88,6 +88,8 @@ pub(super) struct Out {
     pub(super) sock: Option<Sock>,
     /// An accepted socket that is to take the place of this one.
     pub(super) take_over: Option<Reservation>,
+    /// The peer waits for this side to dial: no backoff.
+    pub(super) hurry: bool,
     /// A sender met this error; the worker will act on it.
     pub(super) fault: Option<Fault>,
     /// What broke it last, for whoever waits while it tries again.
@@ -214,6 +216,7 @@ impl Connection {
             tx,
             sock: None,
             take_over: None,
+            hurry: false,
             fault: None,
             last_fault: None,
             end: None,
@@ -265,12 +268,16 @@ impl Connection {
 
     /// Who the peer has shown to be; `None` on a connection that dialled, and before a login.
     pub fn auth_peer(&self) -> Option<AuthPeer> {
+        self.shared.messenger.check_fork().ok()?;
         self.shared.auth_peer().clone()
     }
 
     /// The peer has logged in with messages, as it does at a monitor: its time for that no longer
     /// runs, and its messages may be large.
     pub fn set_auth_peer(&self, peer: AuthPeer) {
+        if self.shared.messenger.is_forked() {
+            return;
+        }
         *self.shared.auth_peer() = Some(peer);
         self.shared.login_due.store(false, Relaxed);
         self.shared.wake.wake();
@@ -485,18 +492,23 @@ impl Shared {
         self.login_due.load(Relaxed)
     }
 
-    /// Whether somebody else than the owner of this session claims its address.
-    pub(super) fn is_stranger(&self, peer: &Peer, shown: Option<&AuthPeer>) -> bool {
+    /// Whether a peer that claims this session's address is the session's, by what it has shown. Who
+    /// has shown nothing gets a session that nobody has shown anything for either.
+    pub(super) fn is_of(&self, peer: &Peer, shown: Option<&AuthPeer>) -> bool {
         match (&*self.auth_peer(), shown) {
-            (Some(own), Some(shown)) => own.name != shown.name,
-            (Some(_), None) => true,
-            (None, shown) => {
-                let (own, other) = (self.peer.name, peer.name);
-                // Of those that are dialled by number, only an OSD shows that number too.
-                let numbered = shown.is_some() && own.entity_type == EntityType::OSD;
-                if numbered { own != other } else { own.entity_type != other.entity_type }
-            }
+            (Some(own), Some(shown)) => own.name == shown.name,
+            (Some(_), None) => false,
+            (None, Some(_)) => self.listener.is_none() && self.is_with(peer),
+            (None, None) => self.listener.is_some() && self.is_with(peer),
         }
+    }
+
+    /// Whether it is with that entity. Of those that are dialled by number, only an OSD shows that
+    /// number too.
+    pub(super) fn is_with(&self, peer: &Peer) -> bool {
+        let (own, other) = (self.peer.name, peer.name);
+        own.entity_type == other.entity_type
+            && (own.entity_type != EntityType::OSD || own.num == other.num)
     }
 
     pub(super) fn context(&self) -> Context<'_> {
@@ -514,7 +526,8 @@ impl Shared {
         let under_load = out.burst.is_on(cx.now);
         // A worker that reads may be in a callback of its owner's, and not write for long.
         let gather = under_load && !out.awake;
-        let direct = out.tx.state() == ConState::Open && !out.tx.wants_write() && !gather;
+        // Whatever else is due, an ack most likely, goes out in front of it.
+        let direct = out.tx.state() == ConState::Open && out.tx.is_unblocked() && !gather;
         let id = out.tx.send(msg);
         let Out { tx, sock, fault, .. } = &mut *out;
         let rest = match sock {

@@ -20,8 +20,9 @@ use crate::types::{EntityName, EntityType, UTime};
 pub struct Timeouts {
     /// For TCP to connect.
     pub connect: Duration,
-    /// From there until the session is open; on the accepting side also from there until a peer has
-    /// logged in that does so with messages.
+    /// From there until the session is open. On the accepting side it is the time until the peer's
+    /// session is found, and again from there until it is open, and until a peer has logged in that
+    /// does so with messages.
     pub handshake: Duration,
     /// Silence after which the peer is asked for a sign of life, which also ends a standby; `None`
     /// never asks.
@@ -137,8 +138,9 @@ impl Messenger {
         Ok(con)
     }
 
-    /// The session with the peer at that address, dialled or accepted, or a new one that dials. An
-    /// attempt of the peer's to reach this side becomes the same session (`connect_to`).
+    /// The session with that peer at that address under that policy, dialled or accepted, or a new
+    /// one that dials. An attempt of the peer's to reach this side becomes the same session
+    /// (`connect_to`).
     pub fn connect_to(
         &self,
         peer: Peer,
@@ -147,7 +149,7 @@ impl Messenger {
     ) -> Result<Connection> {
         self.0.check_fork()?;
         let mut registry = self.0.registry();
-        if let Some(con) = registry.connection_to(peer.addr) {
+        if let Some(con) = registry.connection_to(&peer) {
             return Ok(con);
         }
         let con = self.0.start(peer, auth, dispatcher)?;

@@ -144,15 +144,33 @@ fn timespec(t: Duration) -> Timespec {
     Timespec { tv_sec: t.as_secs().min(i32::MAX as u64) as i64, tv_nsec: t.subsec_nanos().into() }
 }
 
+/// What of a socket's input is waited for; an error always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Nothing.
+    None,
+    /// Bytes, or their end.
+    Read,
+    /// That the peer sends no more, whatever is there to be read.
+    End,
+}
+
+impl Interest {
+    pub(crate) fn read_if(read: bool) -> Self {
+        if read { Self::Read } else { Self::None }
+    }
+}
+
 /// Waits for the socket, the wake-up or the time-out (`None`: for ever).
 pub(crate) fn wait(
-    sock: Option<(&Sock, bool, bool)>,
+    sock: Option<(&Sock, Interest, bool)>,
     wake: &Wake,
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
     let interest = sock.map_or(PollFlags::empty(), |(_, read, write)| {
         let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::IN, read == Interest::Read);
+        flags.set(PollFlags::RDHUP, read == Interest::End);
         flags.set(PollFlags::OUT, write);
         flags
     });
@@ -183,7 +201,7 @@ pub(crate) fn wait_alone(sock: &Sock, write: bool, timeout: Duration) -> io::Res
 
 /// A broken socket shows its error to whoever uses it next.
 fn found(revents: PollFlags) -> Ready {
-    let hup = PollFlags::HUP | PollFlags::ERR;
+    let hup = PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP;
     let read = revents.intersects(PollFlags::IN | hup);
     Ready { read, write: revents.intersects(PollFlags::OUT | hup), woken: false }
 }

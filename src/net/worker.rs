@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, End, Handle, Reservation, Shared};
 use super::dispatch::in_callback;
-use super::sock::{Sock, wait};
+use super::sock::{Interest, Sock, wait};
 use crate::crypto::random;
 use crate::limits;
 use crate::msgr::v1::{Event, Rx, con_fault};
@@ -39,6 +39,8 @@ pub(super) struct Worker {
     held_back: bool,
     /// The peer may be anyone: little is taken from it.
     restricted: bool,
+    /// There was no room for the next message.
+    without_room: bool,
     /// When the peer must have logged in.
     login: Option<Instant>,
     /// When the peer was last heard of.
@@ -81,6 +83,7 @@ impl Worker {
             read_ahead: false,
             room_asked: Arc::default(),
             asked_of: None,
+            without_room: false,
             backlog: 0,
             held_back: false,
             restricted,
@@ -124,18 +127,18 @@ impl Worker {
 
     fn con_workfn(&mut self) -> End {
         loop {
-            let (state, accepted) = {
+            let state = {
                 let mut out = self.shared.lock();
                 if out.end.is_some() {
                     return End::Closed;
                 }
                 out.awake = false;
-                (out.tx.state(), out.take_over.take())
+                out.take_over.is_none().then(|| out.tx.state())
             };
-            if let Some(reservation) = accepted {
-                self.take_over(reservation);
+            let Some(state) = state else {
+                self.take_over();
                 continue;
-            }
+            };
             let step = match state {
                 ConState::Standby => self.standby(),
                 ConState::Preopen => self.open(),
@@ -154,14 +157,19 @@ impl Worker {
     }
 
     /// Goes on with a socket that the peer has dialled, in place of whatever was under way.
-    fn take_over(&mut self, reservation: Reservation) {
-        let Reservation { sock, socket, auth_peer } = reservation;
+    /// While the socket is reserved nobody else gets the session: it is taken, and the session's
+    /// numbers are those of the new socket, in one step.
+    fn take_over(&mut self) {
+        self.forget_room();
         let now = Instant::now();
-        if auth_peer.is_some() {
-            *self.shared.auth_peer() = auth_peer;
-        }
-        let events = {
+        let (sock, events) = {
             let mut out = self.shared.lock();
+            let Some(Reservation { sock, socket, auth_peer }) = out.take_over.take() else {
+                return;
+            };
+            if auth_peer.is_some() {
+                *self.shared.auth_peer() = auth_peer;
+            }
             if let Some(old) = out.sock.replace(sock.clone()) {
                 old.shutdown();
             }
@@ -169,7 +177,7 @@ impl Worker {
             let events = self.rx.take_over(&mut out.tx, socket);
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
-            events
+            (sock, events)
         };
         self.sock = Some(sock);
         self.delay = Duration::ZERO;
@@ -220,9 +228,12 @@ impl Worker {
                 break;
             }
             self.sleep(Some(left))?;
-            let out = self.shared.lock();
+            let mut out = self.shared.lock();
             if out.end.is_some() || out.take_over.is_some() {
                 return Ok(Step::Go);
+            }
+            if std::mem::take(&mut out.hurry) {
+                break;
             }
         }
         let Some(addr) = self.shared.peer.addr.sockaddr else {
@@ -235,7 +246,7 @@ impl Worker {
             if left.is_zero() {
                 return Err(Fault::TimedOut("TCP connection"));
             }
-            let ready = wait(Some((&sock, false, true)), &self.shared.wake, Some(left))?;
+            let ready = wait(Some((&sock, Interest::None, true)), &self.shared.wake, Some(left))?;
             if ready.woken {
                 self.shared.wake.clear();
                 let out = self.shared.lock();
@@ -299,15 +310,15 @@ impl Worker {
         self.held_back = full;
         let gated = gated || full;
         // Even of a peer in haste, which never makes this thread wait.
-        let timeout = self.time_left(answers)?;
+        // It is this side that makes a peer wait for room: it need not answer, but not for ever.
+        let timeout = self.time_left(answers && !no_room)?;
         if gated || !self.read_ahead {
-            let ready = wait(Some((&sock, !gated && !no_room, more)), &self.shared.wake, timeout)?;
+            let interest = if no_room { Interest::End } else { Interest::read_if(!gated) };
+            let ready = wait(Some((&sock, interest, more)), &self.shared.wake, timeout)?;
             if ready.woken {
                 self.shared.wake.clear();
             }
             if no_room {
-                // It is this side that makes the peer wait.
-                self.heard = Instant::now();
                 if ready.read {
                     return Err(Fault::PeerClosed);
                 }
@@ -328,8 +339,16 @@ impl Worker {
     /// Whether there is no room for the next message; the throttle wakes this thread when there may
     /// be.
     fn ask_for_room(&mut self) -> bool {
+        let waited = std::mem::replace(&mut self.without_room, self.rx.throttled().is_some());
+        if waited && !self.without_room {
+            self.heard = Instant::now();
+        }
         let Some(throttle) = self.rx.throttled() else { return false };
         if !self.room_asked.swap(true, AcqRel) {
+            if waited {
+                // There may be room now, and then its silence begins anew.
+                self.heard = Instant::now();
+            }
             let (asked, con) = (self.room_asked.clone(), Arc::downgrade(&self.shared));
             self.asked_of = Some(throttle.clone());
             throttle.wait(
@@ -529,6 +548,7 @@ impl Worker {
         self.read_ahead = false;
         self.amid = None;
         self.sock = None;
+        self.forget_room();
         let (state, consequence) = {
             let mut out = self.shared.lock();
             if out.end.is_some() {

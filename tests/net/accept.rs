@@ -103,3 +103,66 @@ fn a_lossless_session_outlives_its_sockets_with_nothing_lost_or_doubled() {
     assert!(con.counters().opened > 10);
     listener.close(soon()).expect("closed");
 }
+
+/// Sends an answer, and returns only when it is told to.
+struct Dawdles(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl ceph_msgr::net::Dispatcher for Dawdles {
+    fn dispatch(&self, con: &Connection, msg: Message) {
+        con.send(msg).expect("sent");
+        self.0.lock().unwrap().recv_timeout(PATIENCE).expect("the answer came");
+    }
+}
+
+#[test]
+fn what_a_callback_sends_goes_out_before_it_returns() {
+    for (theirs, ours) in [
+        (Policy::STATELESS_SERVER, Policy::LOSSY_CLIENT),
+        (Policy::STATEFUL_SERVER, Policy::LOSSLESS_CLIENT),
+    ] {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let messenger = crate::common::server::osd(theirs, patient());
+        let dispatcher = Arc::new(Dawdles(std::sync::Mutex::new(rx)));
+        let acceptor = crate::common::server::acceptor(dispatcher);
+        let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
+        let (_ours, con, client) = dial(&listener, ours);
+        client.connected();
+        con.send(msg(1)).expect("sent");
+        expect(&client, [1]);
+        tx.send(()).expect("it waits");
+        con.close(soon()).expect("closed");
+        listener.close(soon()).expect("closed");
+    }
+}
+
+#[test]
+fn who_listens_everywhere_keeps_its_port_and_its_sessions() {
+    let (_theirs, listener, server) = server(Policy::LOSSLESS_PEER_REUSE);
+    let name = EntityName::new(EntityType::OSD, 4);
+    let messenger = Messenger::with_nonce(name, 99, Options::default(), patient());
+    let (dispatcher, _) = recorder();
+    let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), dispatcher);
+    let own = messenger.bind(&[anywhere], acceptor).expect("a free port");
+    let (dispatcher, client) = recorder();
+    let policy = Policy::LOSSLESS_PEER_REUSE;
+    let peer =
+        Peer { name: EntityName::new(EntityType::OSD, 3), addr: listener.addrs()[0], policy };
+    let auth = ceph_msgr::auth::AuthNoneAuthorizer {
+        name: "osd.4".parse().expect("a name"),
+        global_id: ceph_msgr::types::GlobalId(0),
+    };
+    let con = messenger.connect_to(peer, Arc::new(auth), dispatcher).expect("a thread");
+    for n in 1..=3 {
+        con.send(msg(n)).expect("sent");
+        expect(&server, [n]);
+        con.inject_socket_failure();
+    }
+    con.send(msg(4)).expect("sent");
+    expect(&server, [4]);
+    con.acked(soon()).expect("acknowledged");
+    assert_eq!(messenger.local().addr().port(), own.addrs()[0].port());
+    assert_eq!(listener.counts().connections, 1);
+    assert!(client.rest().iter().all(|h| matches!(h, Heard::Connected | Heard::Accepted)));
+    messenger.shutdown(soon()).expect("closed");
+}

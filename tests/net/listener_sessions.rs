@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Fault, Policy};
+use ceph_msgr::msgr::{Fault, Policies, Policy};
 use ceph_msgr::net::Timeouts;
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 
@@ -35,17 +35,25 @@ fn a_stranger_at_the_same_address_does_not_get_the_session() {
     let own = wire.stream().local_addr().unwrap();
     wire.open_as(own, 5, &client("alice"));
     heards.accepted();
+    let hers = only(&listener);
+    let mut thieves = Vec::new();
     for other in [client("mallory"), osd_numbered("0")] {
-        for (global_seq, connect_seq) in [(2, 0), (3, 1), (4, 2), (0, 0)] {
+        // Whatever numbers it says: there is no session of its own.
+        for (global_seq, connect_seq) in [(3, 1), (4, 2), (1, 7)] {
             let mut thief = dial(addr(&listener));
             thief.introduce(own, 5);
             let claim = Connect { global_seq, connect_seq, ..other.clone() };
-            assert_eq!(thief.connect(&claim), (BADAUTHORIZER, vec![]));
+            assert_eq!(thief.connect(&claim).0, RESETSESSION);
         }
+        let mut thief = dial(addr(&listener));
+        thief.open_as(own, 5, &Connect { global_seq: 5, ..other });
+        heards.accepted();
+        thieves.push(thief);
     }
-    only(&listener).send(msg(b"for alice")).unwrap();
+    hers.send(msg(b"for alice")).unwrap();
     assert_eq!(wire.msg().front, b"for alice");
     assert!(heards.rest().is_empty());
+    assert_eq!(listener.counts().connections, 3);
     // Herself is let in.
     let mut again = dial(addr(&listener));
     again.introduce(own, 5);
@@ -73,7 +81,7 @@ fn another_osd_does_not_get_a_session_that_was_dialled() {
         0,
     );
     dialled.connected();
-    for (id, expected) in [("6", BADAUTHORIZER), ("5", RETRY_SESSION)] {
+    for (id, expected) in [("6", RESETSESSION), ("5", RETRY_SESSION)] {
         let mut socket = dial(addr(&listener));
         socket.introduce(theirs.addr(), 0);
         let claim = Connect { global_seq: 7, connect_seq: 1, ..osd_numbered(id) };
@@ -209,4 +217,48 @@ fn a_peer_that_is_gone_for_good_is_not_dialled_for_ever() {
         until("the listener lets go", || listener.counts().connections == 0);
         listener.close(soon()).unwrap();
     }
+}
+
+#[test]
+fn connect_to_gives_no_session_of_another_that_claims_the_address() {
+    let (messenger, listener, heards) = serve(Policy::STATELESS_REGISTERED_SERVER, patient());
+    let theirs = Acceptor::new();
+    let mut wire = dial(addr(&listener));
+    wire.open_as(theirs.addr(), 0, &Connect { flags: 1, ..client("mallory") });
+    heards.accepted();
+    let name = EntityName::new(EntityType::OSD, 5);
+    // Without a prefix, as one may write it.
+    let at: EntityAddr = format!("{}/0", theirs.addr()).parse().unwrap();
+    let peer = Peer { name, addr: at, policy: Policy::LOSSLESS_PEER };
+    let con = messenger.connect_to(peer, auth_none(), recorder().0).unwrap();
+    assert_ne!(con.id(), only(&listener).id());
+    let at = EntityAddr::legacy(theirs.addr(), 0);
+    let again = messenger.connect_to(Peer { addr: at, ..peer }, auth_none(), recorder().0).unwrap();
+    assert_eq!(con.id(), again.id(), "however its address is written");
+    listener.close(soon()).unwrap();
+    messenger.shutdown(soon()).unwrap();
+}
+
+#[test]
+fn who_has_shown_nothing_gets_no_session_that_was_dialled() {
+    let (messenger, listener, heards) = mon(patient(), |_| {});
+    messenger.set_policies(Policies::new(Policy::LOSSLESS_PEER_REUSE));
+    let theirs = Acceptor::new();
+    let name = EntityName::new(EntityType::MON, 1);
+    let at = EntityAddr::legacy(theirs.addr(), 0);
+    let peer = Peer { name, addr: at, policy: Policy::LOSSLESS_PEER_REUSE };
+    let con = messenger.connect_to(peer, no_auth(), recorder().0).unwrap();
+    con.send(msg(b"for mon.1")).unwrap();
+    let mut wire = dial(addr(&listener));
+    wire.introduce(theirs.addr(), 0);
+    let claim = Connect { host_type: 1, protocol_version: 13, flags: 0, ..ask_mon() };
+    let (tag, _) = wire.connect(&claim);
+    assert_eq!(tag, SEQ);
+    assert_eq!(wire.recv(8), [0; 8]);
+    wire.send(&[0; 8]);
+    heards.accepted();
+    assert_ne!(only(&listener).id(), con.id());
+    assert_eq!(con.counters().queued_messages, 1);
+    listener.close(soon()).unwrap();
+    messenger.shutdown(soon()).unwrap();
 }

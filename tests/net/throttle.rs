@@ -161,3 +161,24 @@ fn who_sends_a_message_drop_by_drop_gives_way_when_others_wait() {
     drops.join().unwrap();
     listener.close(soon()).unwrap();
 }
+
+#[test]
+fn a_peer_that_goes_away_while_there_is_no_room_is_noticed() {
+    let (messenger, listener, heards) = serve(Policy::STATELESS_SERVER, patient());
+    messenger.set_throttle(EntityType::CLIENT, Throttle::new(1, 1 << 20));
+    let mut keeps = dial(addr(&listener));
+    keeps.open_session(1, &ask());
+    heards.accepted();
+    keeps.send_msg(1, 42, b"kept", b"");
+    let kept = heards.message();
+    for nonce in 2..=5 {
+        let mut wire = dial(addr(&listener));
+        wire.open_session(nonce, &ask());
+        heards.accepted();
+        wire.send_msg(1, 42, b"waits", b"");
+        drop(wire);
+        heards.reset();
+    }
+    drop(kept);
+    listener.close(soon()).unwrap();
+}

@@ -231,6 +231,11 @@ impl Tx {
         self.session.is_idle()
     }
 
+    /// Whether the transport has taken all that was prepared for it.
+    pub fn is_unblocked(&self) -> bool {
+        self.out_kvec.is_empty()
+    }
+
     /// Whether the transport is to be polled for writing.
     pub fn wants_write(&self) -> bool {
         !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
