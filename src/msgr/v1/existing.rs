@@ -24,7 +24,8 @@ pub struct Existing {
     pub once_ready: bool,
     /// Another socket is about to take its place.
     pub replacing: bool,
-    /// It is another entity's, which happens to have, or claims, the same address.
+    /// It is another entity's, which happens to have, or claims, the same address: for an owner that
+    /// keeps one session for each address.
     pub stranger: bool,
 }
 
