@@ -14,7 +14,7 @@ use ceph_msgr::error::ErrorKind;
 use ceph_msgr::messages::Body as _;
 use ceph_msgr::messages::mgr::MMgrCommandReply;
 use ceph_msgr::msgr::{ConState, Message, Policy};
-use ceph_msgr::net::{Connection, Deadline, Delivery, Inbox, Messenger};
+use ceph_msgr::net::{Connection, Counts, Deadline, Delivery, Inbox, Messenger};
 use ceph_msgr::types::Features;
 use common::acceptor::*;
 use common::client::*;
@@ -115,7 +115,8 @@ fn an_idle_message_costs_one_call_for_each_thing_that_happens() {
     assert_eq!(of(&sent, "sendmsg"), ROUNDS, "{all}");
     assert_eq!(of(&received, "recvfrom"), ROUNDS, "{all}");
     let polls = of(&received, "ppoll") + of(&received, "poll");
-    assert!((ROUNDS..=ROUNDS + 1).contains(&polls), "{all}");
+    // The first may have begun before, and the last may come after.
+    assert!((ROUNDS - 1..=ROUNDS + 1).contains(&polls), "{all}");
     for (thread, calls) in [("sender", &sent), ("worker", &received)] {
         for name in ["read", "write", "recvmsg", "fcntl", "setsockopt"] {
             assert_eq!(of(calls, name), 0, "{name} of the {thread}: {all}");
@@ -322,6 +323,7 @@ fn handles_in_a_fork() {
     let mut dialled = dialler::dial(at);
     let to_client = Connect { protocol_version: 0, ..dialler::ask() };
     dialled.open_session(1, &to_client);
+    let held = listener.connections();
     let (con, mut wire) = open(&messenger, &inbox);
     let msg = || Message::new(1, vec![]);
     let mut sent = 0;
@@ -349,7 +351,9 @@ fn handles_in_a_fork() {
     let acceptor = server::acceptor(inbox.dispatcher());
     let error = messenger.bind(&[server::LOCALHOST], acceptor).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
-    let held = listener.connections();
+    assert!(listener.connections().is_empty());
+    assert_eq!(listener.counts(), Counts::default());
+    assert!(held[0].auth_peer().is_none());
     for error in [held[0].send(msg()).unwrap_err(), held[0].close(soon()).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     }
