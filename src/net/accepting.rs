@@ -120,8 +120,8 @@ impl<'a> Accepting<'a> {
         let existing;
         let mut registry = messenger.registry();
         existing = registry.existing(offer.peer(), offer.authorizer().map(|a| &a.peer));
-        let mut out = existing.as_ref().map(|ex| ex.lock());
-        let seen = out.as_ref().map(|out| Existing {
+        let mut ex = existing.as_ref().map(|ex| (ex, ex.lock()));
+        let seen = ex.as_ref().map(|(_, out)| Existing {
             state: if out.end.is_some() { ConState::Closed } else { out.tx.state() },
             replacing: out.take_over.is_some(),
             // The registry knows none but its own.
@@ -133,7 +133,7 @@ impl<'a> Accepting<'a> {
         let retry = match decision {
             Decision::Replace | Decision::ReplaceReset => {
                 let reset = decision == Decision::ReplaceReset;
-                if let (Some(ex), Some(out)) = (&existing, &mut out) {
+                if let Some((ex, out)) = &mut ex {
                     let auth_peer = offer.authorizer().map(|a| a.peer.clone());
                     let socket = accept.take_over(offer, reset, &self.context());
                     let sock = self.sock.clone();
@@ -143,13 +143,11 @@ impl<'a> Accepting<'a> {
                 return Ok(Settled::HandedOver);
             }
             Decision::Open | Decision::ReplaceLossy => {
-                if let (Some(ex), Some(out), Decision::ReplaceLossy) =
-                    (&existing, &mut out, decision)
+                if let Some((ex, mut out)) = ex
+                    && decision == Decision::ReplaceLossy
                 {
-                    ex.end_locked(out, Fault::Replaced);
-                }
-                drop(out);
-                if let (Some(ex), Decision::ReplaceLossy) = (&existing, decision) {
+                    ex.end_locked(&mut out, Fault::Replaced);
+                    drop(out);
                     // Its place is its peer's.
                     self.listener.part_with(ex.id);
                 }
@@ -167,7 +165,7 @@ impl<'a> Accepting<'a> {
                 return Ok(Settled::New(Box::new(worker)));
             }
             Decision::Wait => {
-                if let (Some(ex), Some(out)) = (&existing, &mut out) {
+                if let Some((ex, out)) = &mut ex {
                     out.tx.keepalive();
                     out.hurry = true;
                     ex.wake.wake();
