@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use ceph_msgr::auth::MonAuthServer;
 use ceph_msgr::limits;
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Message, Options, Policies, Policy};
+use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Deadline, Dispatcher, Inbox, Messenger, Timeouts};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 use common::acceptor::*;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Message, Options, Policies, Policy};
+use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{
     Acceptor, Connection, Deadline, Dispatcher, Inbox, Listener, Messenger, Timeouts,
 };

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use ceph_msgr::auth::{
     AuthError, AuthNoneAuthorizer, AuthProvider, Authorizer, EntityName as AuthName,
 };
-use ceph_msgr::msgr::v1::{
-    self, ConnectReply, Context, Event, Hello, Incoming, Rx, Tx, connection,
+use ceph_msgr::msgr::v1::{ConnectReply, Hello, Incoming, Rx, Tx, connection};
+use ceph_msgr::msgr::{
+    self, ConState, Context, Event, Fault, Local, Message, Options, Policy, Transport,
 };
-use ceph_msgr::msgr::{ConState, Fault, Local, Message, Options, Policy, Transport};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, Features, GlobalId, UTime};
 
 /// `CEPH_MSGR_TAG_CLOSE`.
@@ -169,8 +169,10 @@ impl Link {
         let options = Options { supported: offer, ..Options::default() };
         let local = Local::new(EntityType::CLIENT, nonce(), options);
         let name = EntityName::new(peer.kind, EntityName::NEW);
-        let (mut rx, mut tx) =
-            connection(v1::Peer { name, addr: peer.claims, policy: Policy::LOSSY_CLIENT }, &local);
+        let (mut rx, mut tx) = connection(
+            msgr::Peer { name, addr: peer.claims, policy: Policy::LOSSY_CLIENT },
+            &local,
+        );
         rx.prepare_read_banner();
         tx.prepare_write_banner(&context(&local, &show));
         let deadline = Instant::now() + peer.timeout;

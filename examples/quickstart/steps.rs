@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Message, Policy};
+use ceph_msgr::msgr::{Message, Peer, Policy};
 use ceph_msgr::net::{Connection, Delivery, Inbox, Listener};
 use ceph_msgr::testing::{CommandReply, Commands, Mon};
 use ceph_msgr::types::{EntityType, Features};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::auth::AuthProvider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::Message;
-use crate::msgr::v1::Peer;
+use crate::msgr::Peer;
 use crate::net::{Connection, Deadline, Dispatcher, Messenger, Waiter};
 use crate::types::Tid;
 

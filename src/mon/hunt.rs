@@ -13,8 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::messages::auth::MAuth;
 use crate::messages::{Body, PaxosHeader};
 use crate::msgr::Message;
-use crate::msgr::v1::Peer;
-use crate::msgr::{Fault, Policy};
+use crate::msgr::{Fault, Peer, Policy};
 use crate::net::{Connection, Timer};
 use crate::types::{EntityName, EntityType, Epoch, Features};
 

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 
+use crate::auth::ConMode;
 use crate::types::{EntityAddr, EntityName, EntityType, Features, GlobalSeq};
 
 /// Switches of a messenger that hold for all its connections.
@@ -11,6 +12,11 @@ pub struct Options {
     pub crc_data: bool,
     /// Sign messages and check signatures where the session has a key (`cephx_sign_messages`).
     pub sign_messages: bool,
+    /// How the frames of messenger v2 may be kept from harm on a connection with a monitor, the best
+    /// first (`ms_mon_client_mode` and its kin).
+    pub mon_modes: &'static [ConMode],
+    /// The same on all other connections (`ms_client_mode` and its kin).
+    pub modes: &'static [ConMode],
     /// Features offered to peers.
     pub supported: Features,
     /// Features without which a peer is refused.
@@ -22,8 +28,20 @@ impl Default for Options {
         Self {
             crc_data: true,
             sign_messages: true,
+            mon_modes: &[ConMode::Secure, ConMode::Crc],
+            modes: &[ConMode::Crc, ConMode::Secure],
             supported: Features::SUPPORTED,
             required: Features::NONE,
+        }
+    }
+}
+
+impl Options {
+    /// The modes of a connection between entities of these types, the best first.
+    pub fn con_modes(&self, own: EntityType, peer: EntityType) -> &'static [ConMode] {
+        match [own, peer].contains(&EntityType::MON) {
+            true => self.mon_modes,
+            false => self.modes,
         }
     }
 }

@@ -9,12 +9,15 @@
 mod mutant;
 
 mod backoff;
+mod context;
+mod event;
 mod fault;
 mod in_buf;
 mod local;
 mod msg;
 pub mod msg_type;
 mod out_kvec;
+mod peer;
 #[cfg(test)]
 mod pipe;
 mod policy;
@@ -28,11 +31,14 @@ pub mod v1;
 pub mod v2;
 
 pub use backoff::Backoff;
+pub use context::{AcceptContext, Context};
+pub use event::Event;
 pub use fault::{Consequence, Fault, protocol_version};
 pub use in_buf::InBuf;
 pub use local::{Local, Options};
 pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;
+pub use peer::Peer;
 pub use policy::{Policies, Policy};
 pub use state::ConState;
 pub use throttle::{Budget, Throttle};

@@ -12,8 +12,8 @@ use super::listener::Shared;
 use super::messenger::wall;
 use super::sock::{Sock, wait_alone};
 use super::worker::{Worker, later};
-use crate::msgr::v1::{Accept, AcceptContext, Decision, Existing, Offer, Retry};
-use crate::msgr::{ConState, Fault, Policies};
+use crate::msgr::v1::{Accept, Decision, Existing, Offer, Retry};
+use crate::msgr::{AcceptContext, ConState, Fault, Policies};
 use crate::types::EntityAddr;
 
 pub(super) struct Accepting<'a> {

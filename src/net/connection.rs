@@ -14,8 +14,8 @@ use super::{Deadline, Dispatcher, Wake};
 use crate::auth::{AuthPeer, AuthProvider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::msgr::v1::{self, Context, MsgId, Peer, Rx, TakeOver, Tx};
-use crate::msgr::{ConState, Fault, Message, Throttle};
+use crate::msgr::v1::{self, MsgId, Rx, TakeOver, Tx};
+use crate::msgr::{ConState, Context, Fault, Message, Peer, Throttle};
 use crate::types::{EntityType, Features};
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is

@@ -11,8 +11,7 @@ use crate::auth::AuthProvider;
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::msgr::v1::Peer;
-use crate::msgr::{Local, Options, Policies, Policy, Throttle};
+use crate::msgr::{Local, Options, Peer, Policies, Policy, Throttle};
 use crate::types::{EntityName, EntityType, UTime};
 
 /// How long the steps of a connection may take, and what it costs.

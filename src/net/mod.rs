@@ -11,8 +11,7 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
-//! use ceph_msgr::msgr::v1::Peer;
-//! use ceph_msgr::msgr::{Message, Options, Policies, Policy};
+//! use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 //! use ceph_msgr::net::{Acceptor, Connection, Deadline, Delivery, Dispatcher, Inbox, Messenger};
 //! use ceph_msgr::net::Timeouts;
 //! use ceph_msgr::types::{EntityName, EntityType, GlobalId};

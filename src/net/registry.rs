@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::connection::{Connection, Handle, Shared};
 use crate::auth::AuthPeer;
-use crate::msgr::v1::Peer;
+use crate::msgr::Peer;
 use crate::types::EntityAddr;
 
 /// The connections of a messenger; it keeps none of them alive.

@@ -16,8 +16,8 @@ use super::dispatch::in_callback;
 use super::sock::{Interest, Sock, wait};
 use crate::crypto::random;
 use crate::limits;
-use crate::msgr::v1::{Event, Rx, con_fault};
-use crate::msgr::{Backoff, ConState, Consequence, Fault, Throttle};
+use crate::msgr::v1::{Rx, con_fault};
+use crate::msgr::{Backoff, ConState, Consequence, Event, Fault, Throttle};
 use crate::types::{Features, Seq};
 
 pub(super) struct Worker {

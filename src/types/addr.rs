@@ -70,6 +70,11 @@ impl EntityAddr {
         Self { addr_type: AddrType::LEGACY, nonce, sockaddr: Some(sockaddr) }
     }
 
+    /// An address of messenger v2.
+    pub fn msgr2(sockaddr: SocketAddr, nonce: u32) -> Self {
+        Self { addr_type: AddrType::MSGR2, nonce, sockaddr: Some(sockaddr) }
+    }
+
     /// Whether there is no IP address, or only the unspecified one.
     pub fn is_blank_ip(&self) -> bool {
         self.sockaddr.is_none_or(|a| a.ip().is_unspecified())

@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use ceph_msgr::msgr::Peer;
 use ceph_msgr::msgr::Policy;
-use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 use socket2::{Domain, SockRef, Socket, Type};
 

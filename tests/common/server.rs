@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthPeer, MonAuthServer};
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Message, Options, Policies, Policy};
+use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
 use ceph_msgr::types::{EntityName, EntityType, GlobalId};
 

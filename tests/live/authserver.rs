@@ -13,8 +13,7 @@ use ceph_msgr::auth::{
 };
 use ceph_msgr::messages::auth::{MAuth, MAuthReply};
 use ceph_msgr::messages::{Body as _, PaxosHeader};
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Options, Policy};
+use ceph_msgr::msgr::{Options, Peer, Policy};
 use ceph_msgr::net::{Connection, Delivery, Inbox, Messenger, Timeouts};
 use ceph_msgr::types::{self, EntityAddr, EntityType, Epoch, Features, UTime};
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use ceph_msgr::auth::{
     AuthNoneAuthorizeHandler, AuthNoneAuthorizer, AuthProvider, AuthServer, EntityName as AuthName,
 };
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{ConState, Options, Policies, Policy, Throttle};
+use ceph_msgr::msgr::{ConState, Options, Peer, Policies, Policy, Throttle};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, GlobalId};
 

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ceph_msgr::auth::AuthNoneAuthorizeHandler;
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{ConState, Message, Options, Policies, Policy};
+use ceph_msgr::msgr::{ConState, Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Listener, Messenger};
 use ceph_msgr::types::{EntityName, EntityType};
 

@@ -10,8 +10,7 @@ use crate::common::acceptor::*;
 use crate::common::client::*;
 use ceph_msgr::auth::AuthProvider;
 use ceph_msgr::error::ErrorKind;
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{ConState, Fault, Message, Policy};
+use ceph_msgr::msgr::{ConState, Fault, Message, Peer, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger, Timeouts};
 
 /// A step that is meant to run out of time; long enough for a busy machine to get to that step.

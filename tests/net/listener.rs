@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use ceph_msgr::error::ErrorKind;
+use ceph_msgr::msgr::Peer;
 use ceph_msgr::msgr::Policy;
-use ceph_msgr::msgr::v1::Peer;
 use ceph_msgr::types::{EntityName, EntityType};
 
 use crate::common::acceptor::*;

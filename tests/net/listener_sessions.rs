@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use ceph_msgr::error::ErrorKind;
-use ceph_msgr::msgr::v1::Peer;
-use ceph_msgr::msgr::{Fault, Policies, Policy};
+use ceph_msgr::msgr::{Fault, Peer, Policies, Policy};
 use ceph_msgr::net::Timeouts;
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 

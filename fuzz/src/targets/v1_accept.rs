@@ -11,14 +11,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use ceph_msgr::auth::{AuthServer, Authorizer};
 use ceph_msgr::limits;
-use ceph_msgr::msgr::v1::{
-    Accept, AcceptContext, Context, Decision, Event, Existing, MsgId, Offer, Request, Retry, Rx,
-    Tx, con_fault,
-};
-use ceph_msgr::msgr::{
-    ConState, Consequence, Fault, Local, Message, Options, Policies, Policy, Throttle,
-    protocol_version,
-};
+use ceph_msgr::msgr::v1::{Accept, Decision, Existing, MsgId, Offer, Request, Retry, Rx, Tx, con_fault};
+use ceph_msgr::msgr::{AcceptContext, ConState, Consequence, Context, Event, Fault, Local, Message, Options, Policies, Policy, Throttle, protocol_version};
 use ceph_msgr::types::{ConnectSeq, EntityAddr, EntityType, Features, GlobalId, GlobalSeq};
 
 use crate::input::Input;

@@ -9,8 +9,8 @@ use ceph_msgr::auth::cephx::{CephXAuthorizer, CephXTicketBlob};
 use ceph_msgr::auth::{AuthError, AuthNoneAuthorizer, AuthProvider, Authorizer};
 use ceph_msgr::crypto::{CryptoKey, Usage};
 use ceph_msgr::limits;
-use ceph_msgr::msgr::v1::{Context, Event, Incoming, MsgId, Peer, Rx, Tx, con_fault, connection};
-use ceph_msgr::msgr::{ConState, Consequence, Fault, Local, Message, Options, Policy};
+use ceph_msgr::msgr::v1::{Incoming, MsgId, Rx, Tx, con_fault, connection};
+use ceph_msgr::msgr::{ConState, Consequence, Context, Event, Fault, Local, Message, Options, Peer, Policy};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, Features, GlobalId};
 
 use crate::input::Input;

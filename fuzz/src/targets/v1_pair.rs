@@ -9,13 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ceph_msgr::auth::AuthServer;
-use ceph_msgr::msgr::v1::{
-    Accept, AcceptContext, Context, Decision, Event, Existing, MsgId, Offer, Peer, Retry, Rx,
-    TakeOver, Tx, con_fault, connection,
-};
-use ceph_msgr::msgr::{
-    ConState, Consequence, Fault, Local, Message, Options, Policies, Policy, Throttle,
-};
+use ceph_msgr::msgr::v1::{Accept, Decision, Existing, MsgId, Offer, Retry, Rx, TakeOver, Tx, con_fault, connection};
+use ceph_msgr::msgr::{AcceptContext, ConState, Consequence, Context, Event, Fault, Local, Message, Options, Peer, Policies, Policy, Throttle};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, Features, Tid, UTime};
 
 use crate::input::Input;

@@ -28,13 +28,12 @@ mod write;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::in_buf::InBuf;
 use super::session::Session;
-use super::{ConState, Local, Message, OutKvec, Policies, Policy, Throttle};
-use crate::auth::{AuthProvider, AuthServer, Authorizer};
-use crate::types::{EntityAddr, EntityName, EntityType, Features, Seq, UTime};
+use super::{AcceptContext, ConState, Context, Event, Local, OutKvec, Peer, Throttle};
+use crate::auth::Authorizer;
+use crate::types::{Features, Seq, UTime};
 
 pub use accept::{Accept, ConnectMsg, Offer, Request};
 pub use banner::Hello;
@@ -47,76 +46,6 @@ use sign::Signer;
 pub use take_over::TakeOver;
 pub use wire::ConnectReply;
 pub use write::MsgId;
-
-/// Whom a connection dials, and what the session promises.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Type and number, for the protocol version, the authorizer and the logs.
-    pub name: EntityName,
-    /// Where, with the nonce that the map gives.
-    pub addr: EntityAddr,
-    /// What happens after a fault.
-    pub policy: Policy,
-}
-
-impl Peer {
-    fn entity_type(&self) -> EntityType {
-        self.name.entity_type
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // As the kernel prints it: `osd.3 127.0.0.1:6801`.
-        match self.addr.sockaddr {
-            Some(addr) => write!(f, "{} {addr}", self.name),
-            None => write!(f, "{} {}", self.name, self.addr),
-        }
-    }
-}
-
-/// What the machine needs of the world beside bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// The monotonic clock.
-    pub now: Instant,
-    /// The wall clock, for keepalives.
-    pub wall: UTime,
-    /// Who this side is.
-    pub local: &'a Local,
-    /// Tickets.
-    pub auth: &'a dyn AuthProvider,
-}
-
-/// What the machine needs to accept.
-#[derive(Clone, Copy, Debug)]
-pub struct AcceptContext<'a> {
-    /// The wall clock, for the life of tickets.
-    pub wall: UTime,
-    /// Who this side is.
-    pub local: &'a Local,
-    /// Who may come in.
-    pub auth: &'a dyn AuthServer,
-    /// What a session with each kind of peer promises.
-    pub policies: &'a Policies,
-}
-
-/// What the owner of a connection hears from the machine.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The session is open, with these features on both sides.
-    Connected(Features),
-    /// The session is open on a socket that was accepted, with these features on both sides.
-    Accepted(Features),
-    /// A message.
-    Message(Message),
-    /// The peer has lost the session: what was queued for it is gone.
-    RemoteReset,
-    /// Everything up to this number has arrived.
-    Acked(Seq),
-    /// The peer is alive; the stamp is the one that went out with the keepalive.
-    KeepaliveAck(UTime),
-}
 
 /// The writing half, and the session.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use super::con::{Con, number};
 use super::net::{End, Owner, Socket};
 use super::world::World;
 use crate::msgr::ConState;
-use crate::msgr::v1::{self, Peer};
+use crate::msgr::Peer;
+use crate::msgr::v1;
 use crate::types::Seq;
 
 impl World {

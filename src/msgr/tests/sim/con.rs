@@ -2,8 +2,8 @@
 
 use super::net::{End, Owner, SEC, Socket, Time};
 use super::world::{Event, World};
-use crate::msgr::v1::{self, Incoming, MsgId, Peer, Rx, TakeOver, Tx, con_fault};
-use crate::msgr::{Backoff, ConState, Consequence, Fault, Message};
+use crate::msgr::v1::{Incoming, MsgId, Rx, TakeOver, Tx, con_fault};
+use crate::msgr::{self, Backoff, ConState, Consequence, Fault, Message, Peer};
 use crate::types::Seq;
 
 pub(super) const HANDSHAKE: Time = 10 * SEC;
@@ -231,11 +231,11 @@ impl World {
         Ok(())
     }
 
-    fn tell(&mut self, id: usize, event: v1::Event) {
+    fn tell(&mut self, id: usize, event: msgr::Event) {
         let con = &mut self.cons[id];
         con.heard = self.now;
         match event {
-            v1::Event::Message(msg) => {
+            msgr::Event::Message(msg) => {
                 con.backoff.reset();
                 let (node, number) = (con.node, number(&msg));
                 self.trace(format_args!("con {id}: message {number}, seq {}", msg.header.seq));
@@ -249,23 +249,23 @@ impl World {
                     self.send(id);
                 }
             }
-            v1::Event::RemoteReset => {
+            msgr::Event::RemoteReset => {
                 self.stats.bump("remote resets");
                 con.recent.clear();
                 let (node, peer, in_doubt) = (con.node, con.peer, con.in_doubt);
                 self.trace(format_args!("con {id}: remote reset"));
                 self.model.remote_reset(id, node, peer, in_doubt);
             }
-            v1::Event::Connected(_) => {
+            msgr::Event::Connected(_) => {
                 con.accepted = false;
                 self.trace(format_args!("con {id}: connected"));
             }
-            v1::Event::Accepted(_) => {
+            msgr::Event::Accepted(_) => {
                 con.accepted = true;
                 self.trace(format_args!("con {id}: accepted"));
             }
-            v1::Event::KeepaliveAck(_) => con.backoff.reset(),
-            v1::Event::Acked(_) => {}
+            msgr::Event::KeepaliveAck(_) => con.backoff.reset(),
+            msgr::Event::Acked(_) => {}
         }
     }
 
@@ -286,7 +286,7 @@ impl World {
         con.heard = self.now;
         let events = con.rx.take_over(&mut con.tx, *socket);
         self.trace(format_args!("con {id}: takes over link {}", end.link));
-        let ready = events.iter().flatten().any(|e| matches!(e, v1::Event::Accepted(_)));
+        let ready = events.iter().flatten().any(|e| matches!(e, msgr::Event::Accepted(_)));
         events.into_iter().flatten().for_each(|event| self.tell(id, event));
         self.cons[id].in_doubt |= ready;
         let oldest = self.cons[id].oldest();

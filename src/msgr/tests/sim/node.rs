@@ -11,8 +11,8 @@ use super::net::{End, MS, Owner, SEC, Socket};
 use super::seeds::Plan;
 use super::world::{Event, World};
 use crate::auth::AuthServer;
-use crate::msgr::v1::{Accept, AcceptContext, Context, Decision, Existing, Offer, Retry};
-use crate::msgr::{ConState, Fault, Local, Options, Policies, Throttle};
+use crate::msgr::v1::{Accept, Decision, Existing, Offer, Retry};
+use crate::msgr::{AcceptContext, ConState, Context, Fault, Local, Options, Policies, Throttle};
 use crate::types::{EntityAddr, EntityName, EntityType, Features, UTime};
 
 /// One messenger, in one of its lives.

@@ -26,12 +26,12 @@ use std::time::Instant;
 
 use super::*;
 use crate::auth::cephx::{CephXAuthorizer, CephXTicketBlob};
-use crate::auth::{AuthError, AuthNoneAuthorizer};
+use crate::auth::{AuthError, AuthNoneAuthorizer, AuthProvider, AuthServer};
 use crate::crypto::CryptoKey;
 use crate::crypto::tests::aes_key;
 use crate::msgr::pipe::Pipe;
-use crate::msgr::{Consequence, Fault, Options};
-use crate::types::{ConnectSeq, Feature, GlobalId, GlobalSeq};
+use crate::msgr::{Consequence, Fault, Message, Options, Policies, Policy};
+use crate::types::{ConnectSeq, EntityAddr, EntityName, EntityType, Feature, GlobalId, GlobalSeq};
 use acceptor::{Frame, Reply, Request, parse_frames};
 
 /// Where the tests dial, and the nonce of who is there.
