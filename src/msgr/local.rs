@@ -90,7 +90,7 @@ impl Local {
         // Of two protocols, each has its own port, and v2 comes first.
         all.listens.sort_by_key(|addr| addr.addr_type != AddrType::MSGR2);
         let legacy = addrs.iter().find(|addr| addr.addr_type == AddrType::LEGACY);
-        all.addr.sockaddr = legacy.or(addrs.first()).and_then(|addr| addr.sockaddr);
+        all.addr.sockaddr = legacy.or_else(|| addrs.first()).and_then(|addr| addr.sockaddr);
     }
 
     fn lock(&self) -> MutexGuard<'_, Addrs> {

@@ -90,6 +90,11 @@ impl OutKvec {
         self.unsent == 0
     }
 
+    /// How many pieces they are in.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Bytes that are not written yet.
     pub fn len(&self) -> usize {
         self.unsent
