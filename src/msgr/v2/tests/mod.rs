@@ -6,6 +6,7 @@ mod hostile;
 mod limits;
 mod modes;
 mod nonces;
+mod revoke;
 mod tables;
 mod vectors;
 
