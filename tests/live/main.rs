@@ -5,9 +5,11 @@ mod common;
 
 mod auth_none;
 mod authserver;
+mod captures;
 mod commands;
 mod failover;
 mod handles;
+mod link;
 mod login;
 mod msgr2;
 mod quorum;
