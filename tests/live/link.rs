@@ -107,8 +107,18 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Exchanges banners and HELLOs.
+    /// Exchanges banners and HELLOs, as a client.
     pub(crate) fn dial(target: EntityAddr, peer_type: EntityType, supported: u64) -> Self {
+        Self::dial_as(EntityType::CLIENT, target, peer_type, supported)
+    }
+
+    /// The same as another kind of daemon, which says how the peer treats the session.
+    pub(crate) fn dial_as(
+        own: EntityType,
+        target: EntityAddr,
+        peer_type: EntityType,
+        supported: u64,
+    ) -> Self {
         let to = target.sockaddr.expect("an address");
         let mut stream = TcpStream::connect(to).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
@@ -142,14 +152,14 @@ impl Link {
             keys: String::new(),
             record,
         };
-        link.put(&HelloFrame { entity_type: EntityType::CLIENT, peer_addr: target });
+        link.put(&HelloFrame { entity_type: own, peer_addr: target });
         let hello: HelloFrame = link.get();
         let seen = EntityAddr { addr_type: AddrType::MSGR2, nonce: 0, sockaddr: Some(local) };
         assert_eq!(hello, HelloFrame { entity_type: peer_type, peer_addr: seen });
         link
     }
 
-    fn add(&mut self, title: &str, frame: OutFrame<'_>) {
+    pub(crate) fn add(&mut self, title: &str, frame: OutFrame<'_>) {
         let mut out = OutKvec::default();
         self.tx.add_frame(&mut out, frame).expect("a frame");
         assert!(out.write_to(&mut self.wire).expect("written"));
@@ -159,6 +169,11 @@ impl Link {
     pub(crate) fn put<T: ControlFrame>(&mut self, frame: &T) {
         let tag = Tag::try_from(T::TAG).expect("a tag");
         self.add(&tag.to_string(), OutFrame::control(tag, &frame.to_payload()));
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.wire.stream.write_all(bytes).expect("written");
     }
 
     pub(crate) fn send(&mut self, message: &Message) {
