@@ -4,7 +4,8 @@ use super::*;
 use crate::auth::CEPH_AUTH_CEPHX;
 use crate::msgr::v2::control::{
     AuthBadMethod, AuthDoneFrame, AuthSignatureFrame, CLIENT_IDENT_LOSSY, ClientIdentFrame,
-    HelloFrame, ReconnectFrame, ReconnectOkFrame, ResetFrame, ServerIdentFrame,
+    HelloFrame, IdentMissingFeaturesFrame, ReconnectFrame, ReconnectOkFrame, ResetFrame,
+    RetryFrame, RetryGlobalFrame, ServerIdentFrame,
 };
 use crate::types::{AddrType, Features, Seq};
 use Role::{Accepting, Connecting};
@@ -69,7 +70,14 @@ fn the_mode_is_what_was_asked_for() {
 fn the_daemon_says_what_becomes_of_the_session() {
     for capture in captures() {
         let Some(server) = capture.control::<ServerIdentFrame>(Accepting) else { continue };
-        let client: ClientIdentFrame = capture.control(Connecting).unwrap();
+        let mut asked: Vec<ClientIdentFrame> = capture.controls(Connecting);
+        let client = asked.pop().unwrap();
+        let refused = asked.pop().map(|first| {
+            let missing = server.required_features.missing_in(first.supported_features);
+            IdentMissingFeaturesFrame(missing.0)
+        });
+        assert_eq!(capture.control(Accepting), refused, "{}", capture.name);
+        assert_eq!(refused.is_some(), capture.name.starts_with("mon-missing"));
         assert_eq!(client.target_addr, capture.dialled);
         assert_eq!(client.addrs.0[0].addr_type, AddrType::ANY);
         assert_eq!((client.gid, client.addrs.0.len()), (-1, 1));
@@ -93,15 +101,25 @@ fn a_session_is_found_again_or_reset() {
     for mode in ["crc", "secure"] {
         let first = find(format!("mds-rev1-{mode}"));
         let again = find(format!("mds-reconnect-rev1-{mode}"));
+        let behind = find(format!("mds-retry-rev1-{mode}"));
         let unknown = find(format!("mds-reset-rev1-{mode}"));
         let client: ClientIdentFrame = first.control(Connecting).unwrap();
         let server: ServerIdentFrame = first.control(Accepting).unwrap();
 
         let reconnect: ReconnectFrame = again.control(Connecting).unwrap();
         assert_eq!((reconnect.client_cookie, reconnect.server_cookie), (COOKIE, server.cookie));
-        assert_eq!((&reconnect.addrs, reconnect.connect_seq), (&client.addrs, 1));
+        assert_eq!((&reconnect.addrs, reconnect.connect_seq), (&client.addrs, 5));
         assert!(reconnect.global_seq > client.global_seq);
         assert_eq!(again.control(Accepting), Some(ReconnectOkFrame(Seq(1))));
+
+        let tries: Vec<ReconnectFrame> = behind.controls(Connecting);
+        let tries: Vec<_> = tries.iter().map(|t| (t.connect_seq, t.global_seq)).collect();
+        let [(2, later), (6, 1), (6, last)] = tries[..] else { panic!("{tries:?}") };
+        assert!(reconnect.global_seq < later && later < last);
+        assert_eq!(behind.control(Accepting), Some(RetryFrame(5)));
+        // Of an attempt that came to nothing it has kept no number.
+        assert_eq!(behind.control(Accepting), Some(RetryGlobalFrame(reconnect.global_seq)));
+        assert_eq!(behind.control(Accepting), Some(ReconnectOkFrame(Seq(2))));
 
         let reconnect: ReconnectFrame = unknown.control(Connecting).unwrap();
         assert_ne!(reconnect.addrs, client.addrs);

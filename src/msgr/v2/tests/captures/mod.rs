@@ -41,11 +41,13 @@ macro_rules! captures {
     };
 }
 
-const CAPTURES: [(&str, &str); 16] = captures![
+const CAPTURES: [(&str, &str); 20] = captures![
     "mon-rev1-crc",
     "mon-rev1-secure",
     "mon-rev0-crc",
     "mon-rev0-secure",
+    "mon-missing-rev1-crc",
+    "mon-missing-rev1-secure",
     "mon-none-rev1-crc",
     "mon-none-rev0-crc",
     "osd-rev1-crc",
@@ -56,6 +58,8 @@ const CAPTURES: [(&str, &str); 16] = captures![
     "mds-rev1-secure",
     "mds-reconnect-rev1-crc",
     "mds-reconnect-rev1-secure",
+    "mds-retry-rev1-crc",
+    "mds-retry-rev1-secure",
     "mds-reset-rev1-crc",
     "mds-reset-rev1-secure",
 ];
@@ -175,16 +179,21 @@ impl Capture {
         self.read(other(role), &self.bytes_of(role), usize::MAX).unwrap().0
     }
 
-    /// The one control frame of that kind.
-    fn control<T: ControlFrame>(&self, role: Role) -> Option<T> {
+    /// The control frames of one kind.
+    fn controls<T: ControlFrame>(&self, role: Role) -> Vec<T> {
         let frames = self.frames_of(role);
-        let mut found = frames.iter().filter_map(|frame| match frame {
+        let payloads = frames.iter().filter_map(|frame| match frame {
             Got::Frame(tag, [payload, ..]) if *tag as u8 == T::TAG => Some(payload),
             _ => None,
         });
-        let payload = found.next()?;
-        assert_eq!(found.next(), None, "{}", self.name);
-        Some(T::from_payload(payload).unwrap())
+        payloads.map(|payload| T::from_payload(payload).unwrap()).collect()
+    }
+
+    /// The only one of that kind.
+    fn control<T: ControlFrame>(&self, role: Role) -> Option<T> {
+        let mut found = self.controls(role);
+        assert!(found.len() < 2, "{}", self.name);
+        found.pop()
     }
 }
 

@@ -4,8 +4,9 @@
 use super::*;
 use crate::msgr::v2::control::{
     AckFrame, AuthBadMethod, AuthDoneFrame, AuthOffer, AuthReplyMoreFrame, AuthRequestMoreFrame,
-    AuthSignatureFrame, ClientIdentFrame, HelloFrame, KeepAliveFrame, KeepAliveFrameAck,
-    ReconnectFrame, ReconnectOkFrame, ResetFrame, ServerIdentFrame,
+    AuthSignatureFrame, ClientIdentFrame, HelloFrame, IdentMissingFeaturesFrame, KeepAliveFrame,
+    KeepAliveFrameAck, ReconnectFrame, ReconnectOkFrame, ResetFrame, RetryFrame, RetryGlobalFrame,
+    ServerIdentFrame,
 };
 
 #[test]
@@ -74,8 +75,11 @@ fn every_payload_is_written_as_it_was_read() {
                     Tag::AuthSignature => again::<AuthSignatureFrame>,
                     Tag::ClientIdent => again::<ClientIdentFrame>,
                     Tag::ServerIdent => again::<ServerIdentFrame>,
+                    Tag::IdentMissingFeatures => again::<IdentMissingFeaturesFrame>,
                     Tag::SessionReconnect => again::<ReconnectFrame>,
                     Tag::SessionReset => again::<ResetFrame>,
+                    Tag::SessionRetry => again::<RetryFrame>,
+                    Tag::SessionRetryGlobal => again::<RetryGlobalFrame>,
                     Tag::SessionReconnectOk => again::<ReconnectOkFrame>,
                     Tag::Keepalive2 => again::<KeepAliveFrame>,
                     Tag::Keepalive2Ack => again::<KeepAliveFrameAck>,
@@ -88,5 +92,5 @@ fn every_payload_is_written_as_it_was_read() {
             }
         }
     }
-    assert_eq!(seen.len(), 16, "{seen:?}");
+    assert_eq!(seen.len(), 19, "{seen:?}");
 }
