@@ -40,6 +40,7 @@ fn daemons_answer_whoever_has_lost_count_or_speaks_out_of_turn() {
     let daemons =
         [(lab.mon, EntityType::MON), (lab.osd(&vstart), EntityType::OSD), (mds, EntityType::MDS)];
     a_session_that_is_not_there_is_begun_anew_on_the_same_socket(&lab, &daemons);
+    a_lossy_session_is_not_gone_on_with(&lab, daemons[1].0);
     an_mds_takes_equal_and_later_attempts(&lab, mds);
     an_mds_resets_whoever_is_another_by_its_cookie(&lab, mds);
     frames_out_of_turn_end_the_connection(&lab, &daemons);
@@ -55,6 +56,28 @@ fn a_session_that_is_not_there_is_begun_anew_on_the_same_socket(
         link.put(&reconnect(addr, 77, 1));
         assert!(link.get::<ResetFrame>().0, "{kind}");
         link.open(addr, 0, COOKIE);
+    }
+}
+
+/// A monitor looks for no session of a client, and one client may have many. An OSD has one for each
+/// address, which is found, is none to go on with, and ends when there is another.
+fn a_lossy_session_is_not_gone_on_with(lab: &Lab, osd: EntityAddr) {
+    for (daemon, kind) in [(lab.mon, EntityType::MON), (osd, EntityType::OSD)] {
+        let is_found = kind == EntityType::OSD;
+        let addr = nowhere();
+        let connect = || lab.connect(daemon, kind, REV1, ConMode::Crc);
+        let mut first = connect();
+        first.open(addr, 0, COOKIE);
+        let mut link = connect();
+        link.put(&reconnect(addr, 77, 1));
+        assert_eq!(link.get::<ResetFrame>().0, !is_found, "{kind}");
+        link.open(addr, 0, COOKIE);
+        if is_found {
+            assert_closed(&mut first, "another session of that client");
+        } else {
+            first.put(&KeepAliveFrame(STAMP));
+            assert_eq!(first.get::<KeepAliveFrameAck>().0, STAMP);
+        }
     }
 }
 
