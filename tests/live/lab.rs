@@ -1,4 +1,4 @@
-//! A real cluster to try frames of messenger v2 on.
+//! Daemons to try frames of messenger v2 on: those of a real cluster, or listeners of this library.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::auth::{
-    AuthClient, AuthProvider as _, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, ConMode, EntityName, MonLogin,
+    AuthClient, AuthNoneAuthorizer, AuthProvider, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, ConMode,
+    EntityName, MonLogin,
 };
 use ceph_msgr::msgr::v2::MSGR2_FEATURE_REVISION_1;
 use ceph_msgr::msgr::v2::control::ReconnectFrame;
-use ceph_msgr::types::{AddrType, EntityAddr, EntityType, Fsid, Seq, UTime};
+use ceph_msgr::types::{AddrType, EntityAddr, EntityType, Fsid, GlobalId, Seq, UTime};
 
 use crate::common::vstart::Vstart;
 use crate::link::{GLOBAL_SEQ, Link};
@@ -55,12 +56,18 @@ pub(crate) fn reconnect(addr: EntityAddr, server_cookie: u64, connect_seq: u64) 
     }
 }
 
+/// How those are convinced who are dialled.
+enum Proof {
+    Login(MonLogin),
+    Name,
+}
+
 /// A cluster, and somebody who may do everything there.
 pub(crate) struct Lab {
     pub(crate) version: String,
     pub(crate) fsid: Fsid,
     pub(crate) mon: EntityAddr,
-    provider: MonLogin,
+    proof: Proof,
 }
 
 impl Lab {
@@ -76,7 +83,12 @@ impl Lab {
         let client = AuthClient::new(name, Some(key), &methods, &services);
         let client = Arc::new(client.expect("a client"));
         let version = vstart.ceph_json(&["version"])["version"].as_str().expect("text").to_owned();
-        Self { version, fsid, mon, provider: MonLogin::new(client) }
+        Self { version, fsid, mon, proof: Proof::Login(MonLogin::new(client)) }
+    }
+
+    /// Of those who believe a name.
+    pub(crate) fn without_proof(mon: EntityAddr) -> Self {
+        Self { version: String::new(), fsid: Fsid::default(), mon, proof: Proof::Name }
     }
 
     pub(crate) fn osd(&self, vstart: &Vstart) -> EntityAddr {
@@ -102,12 +114,20 @@ impl Lab {
 
     /// The same on a socket that has said hello.
     pub(crate) fn authenticated(&self, mut link: Link, peer: EntityType, mode: ConMode) -> Link {
-        let connector = self.provider.start_auth(peer, &[mode], Instant::now(), false);
+        let name = AuthNoneAuthorizer {
+            name: EntityName::new(link.own, "admin"),
+            global_id: GlobalId(4101),
+        };
+        let provider: &dyn AuthProvider = match &self.proof {
+            Proof::Login(login) => login,
+            Proof::Name => &name,
+        };
+        let connector = provider.start_auth(peer, &[mode], Instant::now(), false);
         let done = link.authenticate(connector.expect("a ticket"));
         assert_eq!(done.mode, mode);
-        if let Some(login) = done.login {
-            self.provider.logged_in(*login);
-            self.provider.take().expect("it").install().expect("installed");
+        if let (Some(granted), Proof::Login(login)) = (done.login, &self.proof) {
+            login.logged_in(*granted);
+            login.take().expect("it").install().expect("installed");
         }
         link
     }

@@ -91,6 +91,7 @@ impl Got {
 
 /// A socket of messenger v2, driven by hand.
 pub(crate) struct Link {
+    pub(crate) own: EntityType,
     pub(crate) target: EntityAddr,
     local: SocketAddr,
     wire: Wire,
@@ -140,6 +141,7 @@ impl Link {
         let local = stream.local_addr().expect("an address");
         let wire = Wire { stream, received: Vec::new(), sent: Vec::new() };
         let mut link = Self {
+            own,
             target,
             local,
             wire,

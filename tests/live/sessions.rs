@@ -1,8 +1,10 @@
 //! What daemons answer to a dialler of messenger v2 that has lost count, speaks out of turn or takes
-//! back what it sent. An accepting side does as they do.
+//! back what it sent; and that a listener of this library answers the same.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ceph_msgr::auth::ConMode;
+use ceph_msgr::auth::{AuthNoneAuthorizeHandler, ConMode};
 use ceph_msgr::crc32c::ceph_crc32c;
 use ceph_msgr::messages::Body as _;
 use ceph_msgr::messages::mon::{MMonGetVersion, MMonGetVersionReply};
@@ -11,9 +13,11 @@ use ceph_msgr::msgr::v2::control::{
     ResetFrame, ServerIdentFrame, WaitFrame,
 };
 use ceph_msgr::msgr::v2::{MSGR2_FEATURE_REVISION_1, OutFrame, Preamble, Tag};
-use ceph_msgr::msgr::{Fault, Message, MsgHeader};
-use ceph_msgr::types::{EntityAddr, EntityType, Features, Seq, Tid};
+use ceph_msgr::msgr::{Fault, Message, MsgHeader, Options, Policies, Policy};
+use ceph_msgr::net::{Acceptor, Messenger};
+use ceph_msgr::types::{EntityAddr, EntityName as PeerName, EntityType, Features, Seq, Tid};
 
+use crate::common::client::{hook, patient};
 use crate::common::vstart::Vstart;
 use crate::lab::{COOKIE, LAYOUTS, Lab, STAMP, nowhere, reconnect};
 use crate::link::Link;
@@ -36,14 +40,43 @@ fn assert_closed(link: &mut Link, why: &str) {
 fn daemons_answer_whoever_has_lost_count_or_speaks_out_of_turn() {
     let Some(vstart) = Vstart::builder().mds().start() else { return };
     let lab = Lab::new(&vstart);
-    let mds = lab.mds(&vstart);
-    let daemons =
-        [(lab.mon, EntityType::MON), (lab.osd(&vstart), EntityType::OSD), (mds, EntityType::MDS)];
-    a_session_that_is_not_there_is_begun_anew_on_the_same_socket(&lab, &daemons);
-    a_lossy_session_is_not_gone_on_with(&lab, daemons[1].0);
-    an_mds_takes_equal_and_later_attempts(&lab, mds);
-    an_mds_resets_whoever_is_another_by_its_cookie(&lab, mds);
-    frames_out_of_turn_end_the_connection(&lab, &daemons);
+    let daemons = [
+        (lab.mon, EntityType::MON),
+        (lab.osd(&vstart), EntityType::OSD),
+        (lab.mds(&vstart), EntityType::MDS),
+    ];
+    whoever_has_lost_count_or_speaks_out_of_turn(&lab, daemons);
+}
+
+#[test]
+fn our_listener_answers_the_same() {
+    let mds = Policies::new(Policy::STATEFUL_SERVER);
+    let ours = [
+        (EntityType::MON, Policies::new(Policy::STATELESS_SERVER)),
+        (EntityType::OSD, Policies::new(Policy::STATELESS_REGISTERED_SERVER)),
+        (EntityType::MDS, mds.with(EntityType::MDS, Policy::LOSSLESS_PEER)),
+    ];
+    let ours = ours.map(|(kind, policies)| {
+        let name = PeerName::new(kind, 0);
+        let messenger = Messenger::with_nonce(name, 0x77, Options::default(), patient());
+        messenger.set_policies(policies);
+        let at = EntityAddr::msgr2(([127, 0, 0, 1], 0).into(), 0);
+        let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), hook(|_, _| {}));
+        let listener = messenger.bind(&[at], acceptor).expect("a free port");
+        (kind, messenger, listener)
+    });
+    let daemons = ours.each_ref().map(|(kind, _, listener)| (listener.addrs()[0], *kind));
+    let lab = Lab::without_proof(daemons[0].0);
+    whoever_has_lost_count_or_speaks_out_of_turn(&lab, daemons);
+}
+
+fn whoever_has_lost_count_or_speaks_out_of_turn(lab: &Lab, daemons: [(EntityAddr, EntityType); 3]) {
+    let [_, (osd, _), (mds, _)] = daemons;
+    a_session_that_is_not_there_is_begun_anew_on_the_same_socket(lab, &daemons);
+    a_lossy_session_is_not_gone_on_with(lab, osd);
+    an_mds_takes_equal_and_later_attempts(lab, mds);
+    an_mds_resets_whoever_is_another_by_its_cookie(lab, mds);
+    frames_out_of_turn_end_the_connection(lab, &daemons);
 }
 
 fn a_session_that_is_not_there_is_begun_anew_on_the_same_socket(
