@@ -23,6 +23,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::net::Deadline;
 use ceph_msgr::testing::{Arrival, Arrived, CommandReply, Commands, Mon};
+use ceph_msgr::types::EntityAddr;
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -87,7 +88,10 @@ fn main() -> anyhow::Result<()> {
     signals.add(Signal::SIGTERM);
     signals.thread_block().context("signals")?;
 
-    let mon = Mon::builder().keyring(keyring).commands(commands(&args)).start_at(&args.bind)?;
+    let mon = Mon::builder()
+        .keyring(keyring)
+        .commands(commands(&args))
+        .start_at(&args.bind.iter().map(|at| EntityAddr::legacy(*at, 0)).collect::<Vec<_>>())?;
     let mon = Arc::new(mon);
     let stopper = thread::spawn({
         let mon = Arc::clone(&mon);

@@ -18,7 +18,7 @@ use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 use common::acceptor::*;
 use common::client::*;
 use common::dialler::*;
-use common::server::{LOCALHOST, acceptor, addr};
+use common::server::{LOCALHOST, acceptor, addr, v1};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Set in the process that listens, to the number of descriptors it may have, or to nothing.
@@ -68,7 +68,7 @@ fn the_process_that_listens() {
         if let Some(auth) = auth {
             acceptor = Acceptor { auth_server: Arc::new(auth), ..acceptor };
         }
-        let listener = messenger.bind(&[LOCALHOST, LOCALHOST], acceptor).unwrap();
+        let listener = messenger.bind(&[v1(LOCALHOST), v1(LOCALHOST)], acceptor).unwrap();
         (messenger, listener)
     };
     let (_osd, osd) = listen(EntityName::new(EntityType::OSD, 3), None);

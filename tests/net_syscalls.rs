@@ -318,7 +318,7 @@ fn handles_in_a_fork() {
     let messenger = messenger(patient());
     let inbox = Inbox::new(10).unwrap();
     let acceptor = server::acceptor(inbox.dispatcher());
-    let listener = messenger.bind(&[server::LOCALHOST], acceptor).unwrap();
+    let listener = messenger.bind(&[server::v1(server::LOCALHOST)], acceptor).unwrap();
     let at = server::addr(&listener);
     let mut dialled = dialler::dial(at);
     let to_client = Connect { protocol_version: 0, ..dialler::ask() };
@@ -349,7 +349,7 @@ fn handles_in_a_fork() {
         assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     }
     let acceptor = server::acceptor(inbox.dispatcher());
-    let error = messenger.bind(&[server::LOCALHOST], acceptor).unwrap_err();
+    let error = messenger.bind(&[server::v1(server::LOCALHOST)], acceptor).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     assert!(listener.connections().is_empty());
     assert_eq!(listener.counts(), Counts::default());

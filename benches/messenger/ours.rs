@@ -46,7 +46,7 @@ impl Mode {
         let server = Messenger::with_nonce(osd(), 7, self.options(), Timeouts::default());
         server.set_policies(Policies::new(Policy::STATELESS_SERVER));
         let auth = Arc::new(AuthNoneAuthorizeHandler);
-        Ok(server.bind(&[LOCALHOST], Acceptor::new(auth, dispatcher))?)
+        Ok(server.bind(&[EntityAddr::legacy(LOCALHOST, 0)], Acceptor::new(auth, dispatcher))?)
     }
 }
 

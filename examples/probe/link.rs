@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use ceph_msgr::auth::{
     AuthError, AuthNoneAuthorizer, AuthProvider, Authorizer, EntityName as AuthName,
 };
-use ceph_msgr::msgr::v1::{ConnectReply, Hello, Incoming, Rx, Tx, connection};
+use ceph_msgr::msgr::v1::{ConnectReply, Hello, Incoming, Rx, connection};
 use ceph_msgr::msgr::{
-    self, ConState, Context, Event, Fault, Local, Message, Options, Policy, Transport,
+    self, ConState, Context, Event, Fault, Local, Message, Options, Policy, Transport, Tx,
 };
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, Features, GlobalId, UTime};
 

@@ -1,6 +1,6 @@
 //! The service's part: it believes the monitor's tickets, and sends messages back or counts them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ use ceph_msgr::auth::AuthServer;
 use ceph_msgr::msgr::{Message, Options, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
 use ceph_msgr::testing::DAEMON_FEATURES;
-use ceph_msgr::types::{EntityName, EntityType};
+use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
 
 /// A message that is to come back.
 pub(crate) const ECHO: u16 = 1000;
@@ -29,7 +29,7 @@ pub(crate) fn start(auth_server: Arc<dyn AuthServer>) -> Result<Listener> {
     let messenger = Messenger::with_nonce(name(), std::process::id(), options, Timeouts::default());
     messenger.set_policies(Policies::new(Policy::STATEFUL_SERVER));
     let acceptor = Acceptor::new(auth_server, Arc::new(Service::default()));
-    Ok(messenger.bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], acceptor)?)
+    Ok(messenger.bind(&[EntityAddr::legacy((Ipv4Addr::LOCALHOST, 0).into(), 0)], acceptor)?)
 }
 
 #[derive(Default)]

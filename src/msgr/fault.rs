@@ -2,8 +2,9 @@
 
 use std::io;
 
+use super::v2::Tag;
 use super::{ConState, Policy};
-use crate::auth::AuthError;
+use crate::auth::{AuthError, AuthRefusal};
 use crate::denc::DecodeError;
 use crate::types::{EntityAddr, EntityType, Features, Seq};
 
@@ -49,6 +50,14 @@ pub enum Fault {
         want: EntityAddr,
         /// The address that the peer claims.
         got: EntityAddr,
+    },
+    /// The peer is of another type than the one that was dialled.
+    #[error("wrong peer: a {got} answers where a {want} was dialled")]
+    WrongPeerType {
+        /// What was dialled.
+        want: EntityType,
+        /// What the peer says it is.
+        got: EntityType,
     },
     /// Bytes of a reply were there before its request had been written.
     #[error("a reply came before its request was written")]
@@ -96,7 +105,10 @@ pub enum Fault {
     Wait,
     /// The peer claims to have seen a global_seq that leaves no room for another.
     #[error("the peer asks for a global_seq above {0}")]
-    BadGlobalSeq(u32),
+    BadGlobalSeq(u64),
+    /// The peer asks for, or has, a connect_seq that leaves no room for another.
+    #[error("the peer has come to connect_seq {0}")]
+    ConnectSeqTooHigh(u64),
     /// The peer claims to have a message whose number leaves no room for more.
     #[error("the peer claims to have message {0}")]
     BadSeq(u64),
@@ -114,6 +126,15 @@ pub enum Fault {
     /// A tag that has no place in an open session.
     #[error("bad tag {0}")]
     BadTag(u8),
+    /// A frame of messenger v2 that has no place where the handshake, or the session, is.
+    #[error("{0} is out of place")]
+    UnexpectedTag(Tag),
+    /// The peer sends no address by which its session could be found.
+    #[error("the peer has no address")]
+    NoPeerAddress,
+    /// The accepting side does not answer what the peer said to authenticate.
+    #[error("the peer is refused: {0}")]
+    AuthRefused(AuthRefusal),
     /// The checksum of a message header is wrong.
     #[error("bad crc of a message header")]
     BadHeaderCrc,
@@ -197,6 +218,12 @@ impl From<DecodeError> for Fault {
     }
 }
 
+impl From<AuthRefusal> for Fault {
+    fn from(e: AuthRefusal) -> Self {
+        Self::AuthRefused(e)
+    }
+}
+
 impl From<AuthError> for Fault {
     fn from(e: AuthError) -> Self {
         Self::Auth(e)
@@ -229,12 +256,18 @@ impl Fault {
                 | Self::Msgr2FeaturesMissing(_)
                 | Self::PeerLacksMsgr2Features(_)
                 | Self::WrongPeer { .. }
+                | Self::WrongPeerType { .. }
                 | Self::BadProtocolVersion { .. }
                 | Self::FeaturesMissing(_)
                 | Self::PeerLacksFeatures(_)
                 | Self::Replaced
                 | Self::Crowded
         )
+    }
+
+    /// Whether the peer speaks the other protocol on this port.
+    pub fn is_other_protocol(&self) -> bool {
+        matches!(self, Self::PeerSpeaksV1 | Self::PeerSpeaksV2)
     }
 
     /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.

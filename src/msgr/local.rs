@@ -1,10 +1,9 @@
-use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::auth::ConMode;
 use crate::types::{
-    EntityAddr, EntityAddrVec, EntityName, EntityType, Features, GlobalSeq, Msgr, NoAddr,
+    AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Features, GlobalSeq, Msgr, NoAddr,
 };
 
 /// Switches of a messenger that hold for all its connections.
@@ -83,13 +82,21 @@ impl Options {
     }
 }
 
+/// Where this side is.
+#[derive(Debug)]
+struct Addrs {
+    /// The address, as far as it is known: its IP is learned from the first peer.
+    addr: EntityAddr,
+    /// All at which it listens, of either protocol.
+    listens: Vec<EntityAddr>,
+}
+
 /// Who this side is: what all connections of one messenger share.
 #[derive(Debug)]
 pub struct Local {
     entity_type: EntityType,
     num: AtomicI64,
-    /// The address, as far as it is known: its IP is learned from the first peer.
-    addr: Mutex<EntityAddr>,
+    addrs: Mutex<Addrs>,
     global_seq: AtomicU32,
     /// Switches for all connections.
     pub options: Options,
@@ -99,19 +106,30 @@ impl Local {
     /// An instance with this nonce, which must differ from that of every other instance at the
     /// same IP address.
     pub fn new(entity_type: EntityType, nonce: u32, options: Options) -> Self {
-        let addr = EntityAddr { nonce, addr_type: crate::types::AddrType::LEGACY, sockaddr: None };
+        let addr = EntityAddr { nonce, addr_type: AddrType::LEGACY, sockaddr: None };
         Self {
             entity_type,
             num: AtomicI64::new(EntityName::NEW),
-            addr: Mutex::new(addr),
+            addrs: Mutex::new(Addrs { addr, listens: Vec::new() }),
             global_seq: AtomicU32::new(0),
             options,
         }
     }
 
-    /// Takes the address at which this side listens.
-    pub fn set_addr(&self, sockaddr: SocketAddr) {
-        self.addr.lock().unwrap_or_else(|e| e.into_inner()).sockaddr = Some(sockaddr);
+    /// Takes the addresses at which this side listens; messenger v1 sends the first of its own, or the
+    /// first.
+    pub fn set_addrs(&self, addrs: &[EntityAddr]) {
+        let mut all = self.lock();
+        let nonce = all.addr.nonce;
+        all.listens = addrs.iter().map(|addr| EntityAddr { nonce, ..*addr }).collect();
+        // Of two protocols, each has its own port, and v2 comes first.
+        all.listens.sort_by_key(|addr| addr.addr_type != AddrType::MSGR2);
+        let legacy = addrs.iter().find(|addr| addr.addr_type == AddrType::LEGACY);
+        all.addr.sockaddr = legacy.or(addrs.first()).and_then(|addr| addr.sockaddr);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Addrs> {
+        self.addrs.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// The name that goes into the header of every message.
@@ -124,15 +142,33 @@ impl Local {
         self.num.store(num, Relaxed);
     }
 
-    /// The address as this side sends it.
+    /// The address as this side sends it with messenger v1.
     pub fn addr(&self) -> EntityAddr {
-        *self.addr.lock().unwrap_or_else(|e| e.into_inner())
+        self.lock().addr
+    }
+
+    /// The addresses as this side sends them with messenger v2: those at which it listens, or that of a
+    /// client.
+    pub fn addrs(&self) -> EntityAddrVec {
+        let all = self.lock();
+        if all.listens.is_empty() {
+            return EntityAddr { addr_type: AddrType::ANY, ..all.addr }.into();
+        }
+        EntityAddrVec(all.listens.iter().map(|addr| addr.with_ip_of(all.addr)).collect())
+    }
+
+    /// The same, as one sees them that has reached this side at `own`: where it listens at every
+    /// address of its machine, it is that one.
+    pub fn addrs_by(&self, own: EntityAddr) -> EntityAddrVec {
+        let listens = self.lock().listens.clone();
+        EntityAddrVec(listens.into_iter().map(|addr| addr.with_ip_of(own)).collect())
     }
 
     /// Takes the IP address that a peer sees this side at, if none is known. The port stays the one
     /// at which this side listens, 0 for a client.
     pub fn learn_addr(&self, seen: EntityAddr) {
-        let mut addr = self.addr.lock().unwrap_or_else(|e| e.into_inner());
+        let mut all = self.lock();
+        let addr = &mut all.addr;
         if addr.is_blank_ip()
             && let Some(mut sockaddr) = seen.sockaddr.filter(|_| !seen.is_blank_ip())
         {
@@ -176,7 +212,7 @@ mod tests {
         assert_eq!(local.addr().to_string(), "v1:10.0.0.1:0/9");
 
         let local = Local::new(EntityType::OSD, 9, Options::default());
-        local.set_addr("0.0.0.0:6800".parse().unwrap());
+        local.set_addrs(&["v1:0.0.0.0:6800".parse().unwrap()]);
         local.learn_addr("v1:10.0.0.1:5/0".parse().unwrap());
         assert_eq!(local.addr().to_string(), "v1:10.0.0.1:6800/9", "it listens there");
     }

@@ -8,9 +8,11 @@
 #[macro_use]
 mod mutant;
 
+mod accept;
 mod backoff;
 mod context;
 mod event;
+mod existing;
 mod fault;
 mod in_buf;
 mod local;
@@ -21,18 +23,22 @@ mod peer;
 #[cfg(test)]
 mod pipe;
 mod policy;
+mod rx;
 mod session;
 mod state;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod transport;
+mod tx;
 pub mod v1;
 pub mod v2;
 
+pub use accept::{Accept, Offer, Request};
 pub use backoff::Backoff;
 pub use context::{AcceptContext, Context};
 pub use event::Event;
+pub use existing::{Decision, Existing, Retry};
 pub use fault::{Consequence, Fault, protocol_version};
 pub use in_buf::InBuf;
 pub use local::{Local, Options};
@@ -40,6 +46,8 @@ pub use msg::{Message, MsgHeader, Priority};
 pub use out_kvec::OutKvec;
 pub use peer::Peer;
 pub use policy::{Policies, Policy};
+pub use rx::{Incoming, Rx, TakeOver, con_fault, connection};
 pub use state::ConState;
 pub use throttle::{Budget, Throttle};
 pub use transport::Transport;
+pub use tx::{MsgId, Tx};

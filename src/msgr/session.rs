@@ -41,6 +41,10 @@ pub(crate) struct Session {
     pub(crate) out_acked: Seq,
     pub(crate) connect_seq: ConnectSeq,
     pub(crate) peer_global_seq: GlobalSeq,
+    /// Names the dialler's end of the session, as long as it lives (v2); 0 before.
+    pub(crate) client_cookie: u64,
+    /// Names the accepting side's end (v2); while it is 0 there is no session to come back to.
+    pub(crate) server_cookie: u64,
     /// `LOSSYTX`: the acceptor decided that this session does not survive a fault.
     pub(crate) lossy: bool,
     /// A number that leaves a gap is taken: a kernel client that revokes messages makes them.
@@ -152,12 +156,13 @@ impl Session {
         }
     }
 
-    /// The peer has begun anew, without `resetcheck`: it has nothing of what waits, and counts from
-    /// 1. Everything unacknowledged is in front of the queue already.
-    pub(crate) fn peer_began_anew(&mut self) {
+    /// A new session has what waits of the old one: the peer has nothing of it, and both sides count
+    /// from 1. Everything unacknowledged is in front of the queue already.
+    pub(crate) fn begin_anew(&mut self) {
         self.out_seq = Seq(0);
         self.renumber();
         (self.in_seq, self.in_seq_acked, self.out_acked) = (Seq(0), Seq(0), Seq(0));
+        self.connect_seq = ConnectSeq(0);
         self.once_ready = false;
     }
 
@@ -207,6 +212,12 @@ impl Session {
     /// Whether a message was taken that the peer has not been told of.
     pub(crate) fn ack_due(&self) -> bool {
         !self.lossy && self.in_seq.ahead_of(self.in_seq_acked) > 0
+    }
+
+    /// What the peer is to be told that it need not send again.
+    pub(crate) fn tell_in_seq(&mut self) -> Seq {
+        self.in_seq_acked = self.in_seq;
+        self.in_seq
     }
 
     /// How many messages wait or are unacknowledged.

@@ -12,9 +12,10 @@ use super::listener::Shared;
 use super::messenger::wall;
 use super::sock::{Sock, wait_alone};
 use super::worker::{Worker, later};
-use crate::msgr::v1::{Accept, Decision, Existing, Offer, Retry};
-use crate::msgr::{AcceptContext, ConState, Fault, Policies};
-use crate::types::EntityAddr;
+use crate::msgr::{
+    Accept, AcceptContext, ConState, Decision, Existing, Fault, Offer, Policies, Retry,
+};
+use crate::types::{EntityAddr, EntityAddrVec};
 
 pub(super) struct Accepting<'a> {
     listener: &'a Arc<Shared>,
@@ -59,11 +60,12 @@ impl<'a> Accepting<'a> {
     }
 
     /// The worker of a new session, or nothing where the socket is gone or somebody else's.
-    pub(super) fn run(&self, own: EntityAddr) -> Option<Box<Worker>> {
+    pub(super) fn run(&self, own: EntityAddr, all: EntityAddrVec) -> Option<Box<Worker>> {
         // What checks the authorizers is the user's, and may panic.
-        let handshake = || self.handshake(Accept::new(own, self.peer));
+        let handshake = || self.handshake(Accept::new(own, all, self.peer));
         match catch_unwind(AssertUnwindSafe(handshake)) {
             Ok(Ok(worker)) => return worker,
+            Ok(Err(fault)) if fault.is_other_protocol() => log::info!("{}: {fault}", self.peer),
             Ok(Err(fault)) => log::debug!("{}: {fault}", self.peer),
             Err(_) => log::error!("{}: the handshake panicked", self.peer),
         }
@@ -119,13 +121,11 @@ impl<'a> Accepting<'a> {
         // dispatcher.
         let existing;
         let mut registry = messenger.registry();
-        existing = registry.existing(offer.peer(), offer.authorizer().map(|a| &a.peer));
+        existing = registry.existing(offer.peer(), offer.auth_peer());
         let mut ex = existing.as_ref().map(|ex| (ex, ex.lock()));
         let seen = ex.as_ref().map(|(_, out)| Existing {
             state: if out.end.is_some() { ConState::Closed } else { out.tx.state() },
             replacing: out.take_over.is_some(),
-            // The registry knows none but its own.
-            stranger: false,
             ..out.tx.existing()
         });
         let decision = offer.decide(seen.as_ref(), own);
@@ -134,8 +134,8 @@ impl<'a> Accepting<'a> {
             Decision::Replace | Decision::ReplaceReset => {
                 let reset = decision == Decision::ReplaceReset;
                 if let Some((ex, out)) = &mut ex {
-                    let auth_peer = offer.authorizer().map(|a| a.peer.clone());
-                    let socket = accept.take_over(offer, reset, &self.context());
+                    let auth_peer = offer.auth_peer().cloned();
+                    let socket = accept.take_over(offer, reset, &self.context())?;
                     let sock = self.sock.clone();
                     out.take_over = Some(Reservation { sock, socket, auth_peer });
                     ex.wake.wake();
@@ -164,20 +164,17 @@ impl<'a> Accepting<'a> {
                 drop(registry);
                 return Ok(Settled::New(Box::new(worker)));
             }
-            Decision::Wait => {
-                if let Some((ex, out)) = &mut ex {
+            Decision::Retry(retry) => {
+                if let (Retry::Wait, Some((ex, out))) = (retry, &mut ex) {
                     out.tx.keepalive();
                     out.hurry = true;
                     ex.wake.wake();
                 }
-                Retry::Wait
+                retry
             }
-            Decision::RetryGlobal(seq) => Retry::Global(seq),
-            Decision::RetrySession(seq) => Retry::Session(seq),
-            Decision::ResetSession => Retry::ResetSession,
-            Decision::BadAuthorizer => Retry::BadAuthorizer,
+            Decision::Stale => return Ok(Settled::Refused),
         };
-        accept.retry(&offer, retry, &self.context());
+        accept.retry(&offer, retry, &self.context())?;
         Ok(Settled::Retry(Box::new(accept)))
     }
 
@@ -189,17 +186,18 @@ impl<'a> Accepting<'a> {
     ) -> Result<(Connection, Worker), Fault> {
         let messenger = &self.listener.messenger;
         let acceptor = &self.listener.acceptor;
-        let auth_peer = offer.authorizer().map(|a| a.peer.clone());
+        let auth_peer = offer.auth_peer().cloned();
         let login_due = auth_peer.is_none() && login;
+        let mut socket = accept.take_over(offer, false, &self.context())?;
         let owner = Owner {
             auth: acceptor.auth.clone(),
             dispatcher: acceptor.dispatcher.clone(),
             listener: Some(Arc::downgrade(self.listener)),
             login_due,
             auth_peer,
+            login: socket.take_login(),
             thread: self.thread.clone(),
         };
-        let socket = accept.take_over(offer, false, &self.context());
         let (rx, tx) = socket.connection(&messenger.local);
         let peer = *socket.peer();
         let (con, worker) =

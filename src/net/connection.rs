@@ -11,11 +11,12 @@ use super::messenger::{Inner, wall};
 use super::sock::Sock;
 use super::worker::Worker;
 use super::{Deadline, Dispatcher, Wake};
-use crate::auth::{AuthPeer, AuthProvider};
+use crate::auth::{AuthPeer, AuthProvider, AuthServiceHandler, ConMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::msgr::v1::{self, MsgId, Rx, TakeOver, Tx};
-use crate::msgr::{ConState, Context, Fault, Message, Peer, Throttle};
+use crate::msgr::{
+    ConState, Context, Fault, Message, MsgId, Peer, Rx, TakeOver, Throttle, Tx, connection,
+};
 use crate::types::{EntityType, Features};
 
 /// A connection to one peer, with a thread of its own. Cheap to clone; when the last clone is
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     worker: ThreadSlot,
     pub(super) counters: CounterCells,
     auth_peer: Mutex<Option<AuthPeer>>,
+    /// The login of a peer that came in with messenger v2, at a monitor.
+    login: Mutex<Option<Box<AuthServiceHandler>>>,
     /// The peer has yet to log in with messages.
     login_due: AtomicBool,
 }
@@ -71,6 +74,7 @@ pub(super) struct Owner {
     pub(super) listener: Option<Weak<ListenerShared>>,
     pub(super) login_due: bool,
     pub(super) auth_peer: Option<AuthPeer>,
+    pub(super) login: Option<Box<AuthServiceHandler>>,
     pub(super) thread: ThreadSlot,
 }
 
@@ -184,7 +188,7 @@ pub struct NotSent {
 impl Connection {
     /// Starts a connection that dials, with a thread of its own.
     pub(super) fn start(id: u64, messenger: Arc<Inner>, peer: Peer, owner: Owner) -> Result<Self> {
-        let (rx, tx) = v1::connection(peer, &messenger.local);
+        let (rx, tx) = connection(peer, &messenger.local);
         let (con, worker) = Self::new(id, messenger, peer, owner, rx, tx)
             .map_err(|e| Error::new(ErrorKind::Io, format!("no eventfd for {peer}: {e}")))?;
         let thread = worker
@@ -240,6 +244,7 @@ impl Connection {
             worker: owner.thread,
             counters: CounterCells::default(),
             auth_peer: Mutex::new(owner.auth_peer),
+            login: Mutex::new(owner.login),
             login_due: AtomicBool::new(owner.login_due),
         });
         let handle = Arc::new(Handle(Arc::downgrade(&shared)));
@@ -272,6 +277,14 @@ impl Connection {
         self.shared.auth_peer().clone()
     }
 
+    /// The machine of a login that came with the handshake of messenger v2, as it does at a monitor: it
+    /// goes on with the messages by which tickets are asked for. `None` once it has been taken, and on
+    /// all other connections; another one with each socket of a session that goes on.
+    pub fn take_login(&self) -> Option<Box<AuthServiceHandler>> {
+        self.shared.messenger.check_fork().ok()?;
+        self.shared.login().take()
+    }
+
     /// The peer has logged in with messages, as it does at a monitor: its time for that no longer
     /// runs, and its messages may be large.
     pub fn set_auth_peer(&self, peer: AuthPeer) {
@@ -291,6 +304,11 @@ impl Connection {
     /// Where it is in its life.
     pub fn state(&self) -> ConState {
         self.shared.lock_unforked().map_or(ConState::Closed, |out| out.tx.state())
+    }
+
+    /// The mode of a connection of messenger v2; `None` before it is agreed, and with v1.
+    pub fn con_mode(&self) -> Option<ConMode> {
+        self.shared.lock_unforked().and_then(|out| out.tx.con_mode())
     }
 
     /// What both sides can do; no feature before the session is open.
@@ -485,6 +503,10 @@ impl Shared {
 
     pub(super) fn auth_peer(&self) -> MutexGuard<'_, Option<AuthPeer>> {
         self.auth_peer.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn login(&self) -> MutexGuard<'_, Option<Box<AuthServiceHandler>>> {
+        self.login.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Whether the peer has yet to log in.

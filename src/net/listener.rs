@@ -18,7 +18,7 @@ use crate::auth::{AuthProvider, AuthServer, NoAuthorizer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::Fault;
-use crate::types::EntityAddr;
+use crate::types::{AddrType, EntityAddr};
 
 /// How many sockets are accepted at one address before the others are looked at.
 const ROUND: usize = 64;
@@ -121,7 +121,7 @@ pub struct Counts {
 impl Listener {
     pub(super) fn bind(
         messenger: Arc<Inner>,
-        addrs: &[SocketAddr],
+        addrs: &[EntityAddr],
         acceptor: Acceptor,
     ) -> Result<Self> {
         let io = |what: &str, e: io::Error| {
@@ -129,14 +129,26 @@ impl Listener {
         };
         let mut socks = Vec::with_capacity(addrs.len());
         for addr in addrs {
-            socks.push(ListenSock::bind(*addr).map_err(|e| io(&format!("bind to {addr}"), e))?);
+            let (AddrType::LEGACY | AddrType::MSGR2, Some(sockaddr)) =
+                (addr.addr_type, addr.sockaddr)
+            else {
+                let text = format!("{addr} does not say where and how: v1:IP:PORT or v2:IP:PORT");
+                return Err(Error::new(ErrorKind::InvalidInput, text));
+            };
+            let sock = ListenSock::bind(sockaddr).map_err(|e| io(&format!("bind to {addr}"), e))?;
+            socks.push((sock, addr.addr_type));
         }
-        let Some(first) = socks.first() else {
+        if socks.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "no address to listen at"));
-        };
-        messenger.local.set_addr(first.addr());
+        }
         let nonce = messenger.local.addr().nonce;
-        let addrs = socks.iter().map(|s| EntityAddr::legacy(s.addr(), nonce)).collect();
+        let addr = |sock: &ListenSock, addr_type| EntityAddr {
+            addr_type,
+            nonce,
+            sockaddr: Some(sock.addr()),
+        };
+        let addrs: Vec<_> = socks.iter().map(|(sock, t)| addr(sock, *t)).collect();
+        messenger.local.set_addrs(&addrs);
         let shared = Arc::new(Shared {
             messenger,
             acceptor,
@@ -260,10 +272,11 @@ impl Shared {
     }
 
     /// The thread that accepts.
-    fn accept(self: Arc<Self>, socks: &[ListenSock]) {
+    fn accept(self: Arc<Self>, socks: &[(ListenSock, AddrType)]) {
         let mut failing = false;
         while !self.lock().closing {
-            let outcome = wait_any(socks, &self.wake, None).and_then(|ready| {
+            let all = socks.iter().map(|(sock, _)| sock);
+            let outcome = wait_any(all, &self.wake, None).and_then(|ready| {
                 let ready = socks.iter().zip(ready).filter(|(_, ready)| *ready);
                 ready.map(|(sock, _)| self.accept_some(sock)).fold(Ok(()), io::Result::and)
             });
@@ -279,10 +292,12 @@ impl Shared {
     }
 
     /// Accepts what waits, but not for ever where another socket may wait too.
-    fn accept_some(self: &Arc<Self>, sock: &ListenSock) -> io::Result<()> {
+    fn accept_some(self: &Arc<Self>, (sock, addr_type): &(ListenSock, AddrType)) -> io::Result<()> {
         for _ in 0..ROUND {
-            let Some(accepted) = sock.accept()? else { break };
-            self.clone().begin(accepted);
+            let Some((sock, own, peer)) = sock.accept()? else { break };
+            let nonce = self.messenger.local.addr().nonce;
+            let own = EntityAddr { addr_type: *addr_type, nonce, sockaddr: Some(own) };
+            self.clone().begin(sock, own, peer);
             if self.lock().closing {
                 break;
             }
@@ -301,7 +316,7 @@ impl Shared {
     }
 
     /// Gives a socket its thread, if the caps allow it.
-    fn begin(self: Arc<Self>, (sock, own, peer): (Sock, SocketAddr, SocketAddr)) {
+    fn begin(self: Arc<Self>, sock: Sock, own: EntityAddr, peer: SocketAddr) {
         let introduced = Arc::new(AtomicBool::new(false));
         let thread = ThreadSlot::default();
         let id = {
@@ -332,12 +347,11 @@ impl Shared {
             state.half_open.insert(id, half);
             id
         };
-        let nonce = self.messenger.local.addr().nonce;
         let listener = self.clone();
         let slot = thread.clone();
         let accepting = move || {
-            let own = EntityAddr::legacy(own, nonce);
-            let worker = Accepting::new(&listener, peer, sock, introduced, slot).run(own);
+            let all = listener.messenger.local.addrs_by(own);
+            let worker = Accepting::new(&listener, peer, sock, introduced, slot).run(own, all);
             listener.forget_half_open(id);
             drop(listener);
             if let Some(worker) = worker {

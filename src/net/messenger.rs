@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +11,7 @@ use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::{Local, Options, Peer, Policies, Policy, Throttle};
-use crate::types::{EntityName, EntityType, UTime};
+use crate::types::{EntityAddr, EntityName, EntityType, UTime};
 
 /// How long the steps of a connection may take, and what it costs.
 #[derive(Clone, Copy, Debug)]
@@ -159,9 +158,10 @@ impl Messenger {
         Ok(con)
     }
 
-    /// Listens at these addresses; port 0 takes a free one. The first is this messenger's own from
-    /// now on. Who comes in is handed to the acceptor's dispatcher.
-    pub fn bind(&self, addrs: &[SocketAddr], acceptor: Acceptor) -> Result<Listener> {
+    /// Listens at these addresses, each of which says by its type which protocol is spoken there:
+    /// `v2:127.0.0.1:3300`, `v1:127.0.0.1:6789`. Port 0 takes a free one; the nonce is the messenger's.
+    /// They are this messenger's own from now on. Who comes in is handed to the acceptor's dispatcher.
+    pub fn bind(&self, addrs: &[EntityAddr], acceptor: Acceptor) -> Result<Listener> {
         self.0.check_fork()?;
         Listener::bind(self.0.clone(), addrs, acceptor)
     }
@@ -225,6 +225,7 @@ impl Inner {
             listener: None,
             login_due: false,
             auth_peer: None,
+            login: None,
             thread: Default::default(),
         };
         Connection::start(self.new_id(), self.clone(), peer, owner)

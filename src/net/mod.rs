@@ -30,7 +30,7 @@
 //! let osd = Messenger::with_nonce(name, 7, Options::default(), Timeouts::default());
 //! osd.set_policies(Policies::new(Policy::STATELESS_SERVER));
 //! let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), Arc::new(Echo));
-//! let listener = osd.bind(&["127.0.0.1:0".parse()?], acceptor)?;
+//! let listener = osd.bind(&["v1:127.0.0.1:0".parse()?], acceptor)?;
 //!
 //! let client = Messenger::new(EntityType::CLIENT, Options::default(), Timeouts::default())?;
 //! let inbox = Inbox::new(100)?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use super::connection::{Connection, Handle, Shared};
 use crate::auth::AuthPeer;
 use crate::msgr::Peer;
-use crate::types::EntityAddr;
+use crate::types::{AddrType, EntityAddr};
 
 /// The connections of a messenger; it keeps none of them alive.
 #[derive(Debug, Default)]
@@ -18,8 +18,9 @@ pub(super) struct Registry {
     by_addr: HashMap<Key, Vec<Registered>>,
 }
 
-/// What tells addresses apart: neither the way they were written nor an IPv6 scope.
-type Key = (Option<(IpAddr, u16)>, u32);
+/// What tells addresses apart: neither the way they were written nor an IPv6 scope, but whether it is
+/// messenger v1 that is spoken there.
+type Key = (Option<(IpAddr, u16)>, u32, bool);
 
 #[derive(Debug)]
 struct Registered {
@@ -29,7 +30,8 @@ struct Registered {
 }
 
 fn key(addr: EntityAddr) -> Key {
-    (addr.sockaddr.map(|a| (a.ip(), a.port())), addr.nonce)
+    let legacy = addr.addr_type == AddrType::LEGACY;
+    (addr.sockaddr.map(|a| (a.ip(), a.port())), addr.nonce, legacy)
 }
 
 impl Registry {

@@ -126,18 +126,19 @@ impl AsFd for ListenSock {
 
 /// Waits for a connection at any of the sockets, the wake-up or the time-out (`None`: for ever).
 /// Says of each socket whether one waits.
-pub(crate) fn wait_any(
-    socks: &[ListenSock],
+pub(crate) fn wait_any<'a>(
+    socks: impl Iterator<Item = &'a ListenSock>,
     wake: &Wake,
     timeout: Option<Duration>,
 ) -> io::Result<Vec<bool>> {
-    let mut fds: Vec<_> = socks.iter().map(|s| PollFd::new(s, PollFlags::IN)).collect();
+    let mut fds: Vec<_> = socks.map(|s| PollFd::new(s, PollFlags::IN)).collect();
+    let listening = fds.len();
     fds.push(PollFd::new(wake, PollFlags::IN));
     match poll(&mut fds, timeout.map(timespec).as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(e) => return Err(e.into()),
     }
-    Ok(fds[..socks.len()].iter().map(|fd| !fd.revents().is_empty()).collect())
+    Ok(fds[..listening].iter().map(|fd| !fd.revents().is_empty()).collect())
 }
 
 fn timespec(t: Duration) -> Timespec {

@@ -16,8 +16,7 @@ use super::dispatch::in_callback;
 use super::sock::{Interest, Sock, wait};
 use crate::crypto::random;
 use crate::limits;
-use crate::msgr::v1::{Rx, con_fault};
-use crate::msgr::{Backoff, ConState, Consequence, Event, Fault, Throttle};
+use crate::msgr::{Backoff, ConState, Consequence, Event, Fault, Rx, Throttle, con_fault};
 use crate::types::{Features, Seq};
 
 pub(super) struct Worker {
@@ -135,14 +134,11 @@ impl Worker {
                 out.awake = false;
                 out.take_over.is_none().then(|| out.tx.state())
             };
-            let Some(state) = state else {
-                self.take_over();
-                continue;
-            };
             let step = match state {
-                ConState::Standby => self.standby(),
-                ConState::Preopen => self.open(),
-                _ => self.round(),
+                None => self.take_over(),
+                Some(ConState::Standby) => self.standby(),
+                Some(ConState::Preopen) => self.open(),
+                Some(_) => self.round(),
             };
             match step {
                 Ok(Step::Go) => {}
@@ -159,13 +155,13 @@ impl Worker {
     /// Goes on with a socket that the peer has dialled, in place of whatever was under way.
     /// While the socket is reserved nobody else gets the session: it is taken, and the session's
     /// numbers are those of the new socket, in one step.
-    fn take_over(&mut self) {
+    fn take_over(&mut self) -> Result<Step, Fault> {
         self.forget_room();
         let now = Instant::now();
         let (sock, events) = {
             let mut out = self.shared.lock();
-            let Some(Reservation { sock, socket, auth_peer }) = out.take_over.take() else {
-                return;
+            let Some(Reservation { sock, mut socket, auth_peer }) = out.take_over.take() else {
+                return Ok(Step::Go);
             };
             if auth_peer.is_some() {
                 *self.shared.auth_peer() = auth_peer;
@@ -174,7 +170,10 @@ impl Worker {
                 old.shutdown();
             }
             out.fault = None;
-            let events = self.rx.take_over(&mut out.tx, socket);
+            if let Some(login) = socket.take_login() {
+                *self.shared.login() = Some(login);
+            }
+            let events = self.rx.take_over(&mut out.tx, socket)?;
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
             (sock, events)
@@ -187,6 +186,7 @@ impl Worker {
             self.login = self.deadline;
         }
         events.into_iter().flatten().for_each(|event| self.tell(event));
+        Ok(Step::Go)
     }
 
     /// Nothing to send, no socket: sleeps until that changes, or until it is time to ask for a sign
@@ -261,10 +261,9 @@ impl Worker {
         }
         self.deadline = Some(later(Instant::now(), self.shared.messenger.timeouts.handshake));
         self.sock = Some(sock.clone());
-        self.rx.prepare_read_banner();
         let mut out = self.shared.lock();
         if out.take_over.is_none() {
-            out.tx.prepare_write_banner(&self.shared.context());
+            self.rx.prepare_banner(&mut out.tx, &self.shared.context());
             out.sock = Some(sock);
         }
         Ok(Step::Go)
@@ -305,7 +304,7 @@ impl Worker {
                 // It takes what is sent, and is not asked for more.
                 self.heard = Instant::now();
             }
-            (Rx::is_gated(&out.tx), self.shared.is_held_back(&out), more, answers)
+            (out.tx.is_gated(), self.shared.is_held_back(&out), more, answers)
         };
         self.held_back = full;
         let gated = gated || full;
@@ -412,12 +411,14 @@ impl Worker {
                     self.backoff.reset();
                 }
                 self.shared.notify(&out);
-                (event, Rx::is_gated(&out.tx))
+                (event, out.tx.is_gated())
             };
             if let Some(event) = event {
                 self.tell(event);
             }
             if gated {
+                // What the peer has sent without waiting is not in the socket any more.
+                self.read_ahead = self.rx.has_read_ahead();
                 return Ok(());
             }
             if self.shared.listener.is_some() && self.shared.is_held_back(&self.shared.lock()) {

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Daemon {
     }
 
     /// The same at these addresses; port 0 takes a free one.
-    pub fn start_at(addrs: &[SocketAddr], name: EntityName, service: Service) -> Result<Self> {
+    pub fn start_at(addrs: &[EntityAddr], name: EntityName, service: Service) -> Result<Self> {
         let nonce: u32 = u32::from_ne_bytes(random().map_err(no_random)?).max(1);
         let daemon = Self::listen(addrs, name, nonce, service.auth_server())?;
         daemon.hub.ready(move |_| Box::new(service.clone()));
@@ -48,7 +48,7 @@ impl Daemon {
 
     /// Listens, and answers nothing yet.
     pub(super) fn listen(
-        addrs: &[SocketAddr],
+        addrs: &[EntityAddr],
         name: EntityName,
         nonce: u32,
         auth_server: Arc<dyn AuthServer>,
@@ -121,8 +121,7 @@ impl Daemon {
             return Err(Error::new(ErrorKind::Closed, "the daemon is closed"));
         }
         if listener.is_none() {
-            let addrs: Vec<_> = self.addrs.iter().filter_map(|addr| addr.sockaddr).collect();
-            *listener = Some(self.messenger.bind(&addrs, self.acceptor.clone())?);
+            *listener = Some(self.messenger.bind(&self.addrs, self.acceptor.clone())?);
         }
         Ok(())
     }
@@ -169,8 +168,8 @@ impl fmt::Debug for Daemon {
     }
 }
 
-pub(super) fn any_port() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, 0).into()
+pub(super) fn any_port() -> EntityAddr {
+    EntityAddr::legacy((Ipv4Addr::LOCALHOST, 0).into(), 0)
 }
 
 pub(super) fn no_random(e: crate::crypto::CryptoError) -> Error {

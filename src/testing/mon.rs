@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +12,7 @@ use crate::cluster::{Cluster, ClusterBuilder};
 use crate::error::Result;
 use crate::mon::MgrMap;
 use crate::net::wall;
-use crate::types::{self, EntityType, Epoch, Features, GlobalId};
+use crate::types::{self, EntityAddr, EntityType, Epoch, Features, GlobalId};
 
 /// The first of the numbers that managers have here.
 const MGR_GID: u64 = 4000;
@@ -39,7 +38,7 @@ impl MonitorBuilder {
     }
 
     /// The same at these addresses; port 0 takes a free one.
-    pub fn start_at(self, addrs: &[SocketAddr]) -> Result<Mon> {
+    pub fn start_at(self, addrs: &[EntityAddr]) -> Result<Mon> {
         let name = types::EntityName::new(EntityType::MON, 0);
         // Clients expect a monitor's nonce to be 0.
         let daemon = Daemon::listen(addrs, name, 0, Arc::new(MonAuthServer))?;

@@ -80,6 +80,18 @@ impl EntityAddr {
         self.sockaddr.is_none_or(|a| a.ip().is_unspecified())
     }
 
+    /// With the IP address of `other`, where it has none itself.
+    #[must_use]
+    pub(crate) fn with_ip_of(self, other: Self) -> Self {
+        match other.sockaddr {
+            Some(mut sockaddr) if self.is_blank_ip() => {
+                sockaddr.set_port(self.port());
+                Self { sockaddr: Some(sockaddr), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The port, 0 where there is none.
     pub fn port(&self) -> u16 {
         self.sockaddr.map_or(0, |a| a.port())

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthPeer, MonAuthServer};
 use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
-use ceph_msgr::types::{EntityName, EntityType, GlobalId};
+use ceph_msgr::types::{EntityAddr, EntityName, EntityType, GlobalId};
 
 use super::client::*;
 
 /// A free port of IPv4.
 pub(crate) const LOCALHOST: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// There messenger v1 is spoken.
+pub(crate) fn v1(addr: SocketAddr) -> EntityAddr {
+    EntityAddr::legacy(addr, 0)
+}
 
 /// `osd.3`, with that policy towards all.
 pub(crate) fn osd(policy: Policy, timeouts: Timeouts) -> Messenger {
@@ -37,7 +42,7 @@ pub(crate) fn mon(
     let (dispatcher, heards) = recorder();
     let mut acceptor = Acceptor::new(Arc::new(MonAuthServer), dispatcher);
     tune(&mut acceptor);
-    let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).expect("a free port");
     (messenger, listener, heards)
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn serve_with(
     let (dispatcher, heards) = recorder();
     let mut acceptor = acceptor(dispatcher);
     tune(&mut acceptor);
-    let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).expect("a free port");
     (messenger, listener, heards)
 }
 

@@ -147,7 +147,8 @@ impl<D: Dispatcher + 'static> End<D> {
     pub(crate) fn bind(&mut self, addrs: &[SocketAddr]) {
         let mut acceptor = Acceptor::new(self.auth_server.clone(), self.dispatcher.clone());
         acceptor.auth = self.auth.clone();
-        self.listener = Some(self.messenger.bind(addrs, acceptor).expect("a free port"));
+        let addrs: Vec<_> = addrs.iter().map(|at| self.protocol.addr(*at, 0)).collect();
+        self.listener = Some(self.messenger.bind(&addrs, acceptor).expect("a free port"));
     }
 
     /// Stops listening (the first half of `rebind`).

@@ -10,7 +10,7 @@ use ceph_msgr::types::{EntityName, EntityType};
 
 use crate::common::client::*;
 
-const LOCALHOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+use crate::common::server::{LOCALHOST, v1};
 
 /// A daemon's messenger, and what its dispatcher hears.
 fn server(policy: Policy) -> (Messenger, Listener, Heards) {
@@ -19,7 +19,7 @@ fn server(policy: Policy) -> (Messenger, Listener, Heards) {
     messenger.set_policies(Policies::new(policy));
     let (dispatcher, heards) = recorder();
     let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), dispatcher);
-    let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).expect("a free port");
     (messenger, listener, heards)
 }
 
@@ -123,7 +123,7 @@ fn what_a_callback_sends_goes_out_before_it_returns() {
         let messenger = crate::common::server::osd(theirs, patient());
         let dispatcher = Arc::new(Dawdles(std::sync::Mutex::new(rx)));
         let acceptor = crate::common::server::acceptor(dispatcher);
-        let listener = messenger.bind(&[LOCALHOST], acceptor).expect("a free port");
+        let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).expect("a free port");
         let (_ours, con, client) = dial(&listener, ours);
         client.connected();
         con.send(msg(1)).expect("sent");
@@ -142,7 +142,7 @@ fn who_listens_everywhere_keeps_its_port_and_its_sessions() {
     let (dispatcher, _) = recorder();
     let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let acceptor = Acceptor::new(Arc::new(AuthNoneAuthorizeHandler), dispatcher);
-    let own = messenger.bind(&[anywhere], acceptor).expect("a free port");
+    let own = messenger.bind(&[v1(anywhere)], acceptor).expect("a free port");
     let (dispatcher, client) = recorder();
     let policy = Policy::LOSSLESS_PEER_REUSE;
     let peer =

@@ -43,7 +43,7 @@ fn send_until_stopped(wire: &Wire) -> usize {
 fn who_reads_no_answers_is_asked_for_no_more_questions() {
     let messenger = osd(Policy::STATELESS_SERVER, patient());
     let data = 4 << 20;
-    let listener = messenger.bind(&[LOCALHOST], acceptor(Arc::new(Answers(data)))).unwrap();
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor(Arc::new(Answers(data)))).unwrap();
     let mut wire = dial(addr(&listener));
     wire.open_session(1, &ask());
     let sent = send_until_stopped(&wire);
@@ -80,7 +80,7 @@ fn even_a_callback_cannot_send_without_end() {
             tx.lock().unwrap().send(outcome.map(|e| e.kind())).unwrap();
         }
     });
-    let listener = messenger.bind(&[LOCALHOST], acceptor(dispatcher)).unwrap();
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor(dispatcher)).unwrap();
     let mut wire = dial(addr(&listener));
     wire.open_session(1, &Connect { flags: 0, ..ask() });
     wire.send_msg(1, 42, b"", b"");
@@ -101,7 +101,7 @@ impl Dispatcher for Nothing {
 #[test]
 fn empty_answers_that_nobody_reads_are_bounded_by_their_number() {
     let messenger = osd(Policy::STATELESS_SERVER, patient());
-    let listener = messenger.bind(&[LOCALHOST], acceptor(Arc::new(Nothing))).unwrap();
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor(Arc::new(Nothing))).unwrap();
     let mut wire = dial(addr(&listener));
     wire.open_session(1, &ask());
     let stream = wire.stream();

@@ -26,7 +26,7 @@ impl Dispatcher for Slow {
 #[test]
 fn a_peer_in_haste_hears_acks_and_answers_all_the_while() {
     let messenger = osd(Policy::STATEFUL_SERVER, patient());
-    let listener = messenger.bind(&[LOCALHOST], acceptor(Arc::new(Slow))).unwrap();
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor(Arc::new(Slow))).unwrap();
     let mut wire = dial(addr(&listener));
     wire.open_session(1, &Connect { flags: 0, ..ask() });
     let mut writer = wire.stream().try_clone().unwrap();

@@ -27,7 +27,7 @@ fn several_addresses_are_one_listener() {
     let (dispatcher, heards) = recorder();
     let other = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
     let at = [LOCALHOST, other, LOCALHOST];
-    let listener = messenger.bind(&at, acceptor(dispatcher)).unwrap();
+    let listener = messenger.bind(&at.map(v1), acceptor(dispatcher)).unwrap();
     let addrs: Vec<_> = listener.addrs().iter().map(|a| a.sockaddr.unwrap()).collect();
     assert_eq!(addrs.iter().map(SocketAddr::ip).collect::<Vec<_>>(), at.map(|a| a.ip()));
     assert!(addrs.iter().all(|a| a.port() != 0) && addrs[0] != addrs[2], "{addrs:?}");
@@ -64,7 +64,7 @@ fn ipv4_and_ipv6_share_a_port_and_both_are_answered() {
         ];
         let (dispatcher, heards) = recorder();
         // Somebody else may have taken the port meanwhile.
-        Some((messenger.bind(&at, acceptor(dispatcher)).ok()?, heards, port))
+        Some((messenger.bind(&at.map(v1), acceptor(dispatcher)).ok()?, heards, port))
     });
     let (listener, heards, port) = bound.expect("a port that is free in both");
     for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
@@ -94,10 +94,11 @@ fn an_address_in_use_and_none_at_all_are_errors_with_names() {
     let (messenger, listener, _heards) = serve(Policy::STATELESS_SERVER, patient());
     let taken = addr(&listener);
     let (dispatcher, _) = recorder();
-    let error = messenger.bind(&[LOCALHOST, taken], acceptor(dispatcher.clone())).unwrap_err();
+    let error =
+        messenger.bind(&[v1(LOCALHOST), v1(taken)], acceptor(dispatcher.clone())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let text = error.to_string();
-    assert!(text.starts_with(&format!("bind to {taken}: Address already in use")), "{text}");
+    assert!(text.starts_with(&format!("bind to v1:{taken}/0: Address already in use")), "{text}");
     assert_eq!(messenger.local().addr(), listener.addrs()[0], "nothing has changed");
     let error = messenger.bind(&[], acceptor(dispatcher)).unwrap_err();
     assert_eq!(
@@ -107,5 +108,5 @@ fn an_address_in_use_and_none_at_all_are_errors_with_names() {
     listener.close(soon()).unwrap();
     // A port that was closed can be bound again at once.
     let (dispatcher, _) = recorder();
-    messenger.bind(&[taken], acceptor(dispatcher)).unwrap().close(soon()).unwrap();
+    messenger.bind(&[v1(taken)], acceptor(dispatcher)).unwrap().close(soon()).unwrap();
 }

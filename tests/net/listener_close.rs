@@ -66,7 +66,7 @@ fn does(
     let messenger = osd(Policy::STATELESS_SERVER, patient());
     let (tx, rx) = mpsc::channel();
     let acceptor = acceptor(Arc::new(Does(Mutex::new(tx), f)));
-    let listener = messenger.bind(&[LOCALHOST], acceptor).unwrap();
+    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).unwrap();
     (messenger, listener, rx)
 }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::banner::check_banner;
-use super::existing::{Decision, Existing, decide};
+use super::existing::decide;
 use super::read::refuse_other_prefix;
 use super::sign::Signer;
 use super::take_over::TakeOver;
@@ -15,7 +15,7 @@ use crate::denc::Reader;
 use crate::limits;
 use crate::msgr::fault::protocol_version;
 use crate::msgr::in_buf::InBuf;
-use crate::msgr::{Fault, OutKvec, Transport};
+use crate::msgr::{Decision, Existing, Fault, OutKvec, Transport};
 use crate::types::{
     AddrType, ConnectSeq, EntityAddr, EntityName, Features, GlobalSeq, LEGACY_ADDR_LEN,
 };

@@ -1,8 +1,8 @@
 //! The two hellos: banner and addresses.
 
 use super::wire::{BANNER, BANNER_V2};
-use super::{ConState, Context, ReadState, Rx, Tx};
-use crate::msgr::Fault;
+use super::{ConState, Context, ReadState, Rx};
+use crate::msgr::{Fault, Tx};
 use crate::types::EntityAddr;
 
 /// What an acceptor says first.

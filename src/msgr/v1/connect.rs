@@ -3,10 +3,10 @@
 use super::read::ConnectReplyMsg;
 use super::sign::Signer;
 use super::wire::{Connect, ConnectReply, tag};
-use super::{ConState, Context, Event, Rx, Tx};
+use super::{ConState, Context, Event, Rx};
 use crate::limits;
-use crate::msgr::Fault;
 use crate::msgr::fault::protocol_version;
+use crate::msgr::{Fault, Tx};
 use crate::types::{ConnectSeq, Features, GlobalSeq, Seq};
 
 impl Rx {
@@ -128,7 +128,7 @@ impl Rx {
             tag::RETRY_GLOBAL => {
                 // What it saw came from here: the counter cannot have got that far.
                 if reply.global_seq.0 > limits::MAX_GLOBAL_SEQ {
-                    return Err(Fault::BadGlobalSeq(reply.global_seq.0));
+                    return Err(Fault::BadGlobalSeq(reply.global_seq.0.into()));
                 }
                 cx.local.global_seq(reply.global_seq);
                 self.connect_again(tx, cx)?;
@@ -223,9 +223,8 @@ impl Rx {
             Some(key) => Signer::new(key, features)?,
             None => None,
         };
-        self.signer.clone_from(&signer);
-        tx.signer = signer;
         (self.features, tx.features) = (features, features);
+        self.set_signer(tx, signer);
         self.prepare_read_tag();
         tx.set_state(ConState::Open);
         Ok(Event::Connected(features))

@@ -30,38 +30,19 @@ mod tests;
 use std::sync::Arc;
 
 use super::in_buf::InBuf;
-use super::session::Session;
-use super::{AcceptContext, ConState, Context, Event, Local, OutKvec, Peer, Throttle};
+use super::{AcceptContext, ConState, Context, Event, Local, Peer, Throttle, Tx};
 use crate::auth::Authorizer;
-use crate::types::{Features, Seq, UTime};
+use crate::types::Features;
 
 pub use accept::{Accept, ConnectMsg, Offer, Request};
 pub use banner::Hello;
-pub use existing::{Decision, Existing};
 pub use fault::con_fault;
 use read::ReadState;
 pub use read::{ConnectReplyMsg, Incoming};
-pub use reply::Retry;
 use sign::Signer;
 pub use take_over::TakeOver;
 pub use wire::ConnectReply;
-pub use write::MsgId;
-
-/// The writing half, and the session.
-#[derive(Debug)]
-pub struct Tx {
-    peer: Peer,
-    state: ConState,
-    pub(crate) session: Session,
-    pub(crate) out_kvec: OutKvec,
-    features: Features,
-    signer: Option<Signer>,
-    keepalive_due: bool,
-    keepalive2_ack_due: Option<UTime>,
-    /// The peer takes no keepalives.
-    quiet: bool,
-    next_id: u64,
-}
+pub(super) use write::{Framing, prepare_write_ack, prepare_write_keepalive2_ack};
 
 /// The reading half.
 #[derive(Debug)]
@@ -106,115 +87,23 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
         throttle: None,
         small_only: false,
     };
-    let tx = Tx {
-        peer,
-        state: ConState::Preopen,
-        session: Session::default(),
-        out_kvec: OutKvec::default(),
-        features: Features::NONE,
-        signer: None,
-        keepalive_due: false,
-        keepalive2_ack_due: None,
-        quiet: false,
-        next_id: 0,
-    };
-    (rx, tx)
-}
-
-impl Tx {
-    /// Where the connection is in its life.
-    pub fn state(&self) -> ConState {
-        self.state
-    }
-
-    fn set_state(&mut self, new: ConState) {
-        if self.state != new {
-            log::debug!("{}: {} -> {new}", self.peer, self.state);
-            self.state = new;
-        }
-    }
-
-    /// What both sides can do, once the session is open.
-    pub fn features(&self) -> Features {
-        self.features
-    }
-
-    /// Bytes of messages that wait for the wire or, on a lossless session, for the peer's
-    /// acknowledgement.
-    pub fn queued_bytes(&self) -> usize {
-        self.session.queued_bytes
-    }
-
-    /// How many messages [`Self::queued_bytes`] are the bytes of.
-    pub fn queued_messages(&self) -> usize {
-        self.session.queued_messages()
-    }
-
-    /// Whether everything that was sent has been handed to the transport.
-    pub fn is_flushed(&self) -> bool {
-        self.session.out_queue.is_empty() && self.out_kvec.is_empty()
-    }
-
-    /// Whether the peer has acknowledged everything that was sent.
-    pub fn is_acked(&self) -> bool {
-        self.session.is_idle()
-    }
-
-    /// Whether the transport has taken all that was prepared for it.
-    pub fn is_unblocked(&self) -> bool {
-        self.out_kvec.is_empty()
-    }
-
-    /// Whether the transport is to be polled for writing.
-    pub fn wants_write(&self) -> bool {
-        !self.out_kvec.is_empty() || (self.state == ConState::Open && self.has_work())
-    }
-
-    /// Whether the peer can be asked for signs of life.
-    pub fn takes_keepalives(&self) -> bool {
-        !self.quiet
-    }
-
-    /// The number of the last message given to the wire, and the last that the peer acknowledged.
-    pub fn progress(&self) -> (Seq, Seq) {
-        (self.session.out_seq, self.session.out_acked)
-    }
-
-    /// The session as a connect message that claims to continue it finds it. Whether another socket
-    /// is about to be taken over, and whose it is, the owner knows.
-    pub fn existing(&self) -> Existing {
-        Existing {
-            state: self.state,
-            connect_seq: self.session.connect_seq,
-            peer_global_seq: self.session.peer_global_seq,
-            lossy: self.session.lossy,
-            server: self.peer.policy.server,
-            once_ready: self.session.once_ready,
-            replacing: false,
-            stranger: false,
-        }
-    }
-
-    /// Connection is no more; nothing is kept.
-    pub fn close(&mut self) {
-        self.set_state(ConState::Closed);
-        self.session.reset();
-        self.out_kvec.reset();
-        self.signer = None;
-        self.keepalive_due = false;
-        self.keepalive2_ack_due = None;
-    }
+    (rx, Tx::new(peer))
 }
 
 impl Rx {
     /// Whether input must wait: in a handshake nothing is read before everything is written.
     /// While this holds the transport must not be polled for reading.
     pub fn is_gated(tx: &Tx) -> bool {
-        tx.state != ConState::Open && !tx.out_kvec.is_empty()
+        tx.is_gated()
     }
 
     /// The transport has become readable again.
     pub fn readable(&mut self) {
         self.in_buf.readable();
+    }
+
+    /// Whether bytes were read that are not processed yet.
+    pub fn has_read_ahead(&self) -> bool {
+        self.in_buf.len() > 0
     }
 }

@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use super::banner::{Hello, check_banner};
 use super::wire::{BANNER, ConnectReply, Footer, HELLO_LEN, WireHeader, footer_flag, tag};
-use super::{ConState, Context, Event, Rx, Tx};
+use super::{ConState, Context, Event, Rx};
 use crate::crc32c::ceph_crc32c;
 use crate::denc::Reader;
 use crate::limits;
-use crate::msgr::session::Taken;
-use crate::msgr::{Budget, Fault, Message, Throttle, Transport};
+use crate::msgr::{Budget, Fault, Message, Throttle, Transport, Tx};
 use crate::types::{EntityAddr, Seq, UTime};
 
 /// What is being read.
@@ -363,11 +362,10 @@ impl Rx {
             Incoming::ConnectReply(msg) => self.process_connect(tx, msg, cx),
             Incoming::Seq(msg, seq) => self.process_seq(tx, &msg.reply, seq, cx).map(Some),
             Incoming::PeerSeq(seq) => self.process_peer_seq(tx, seq).map(Some),
-            Incoming::Message(msg) => Ok(process_message(tx, msg)?.map(Event::Message)),
+            Incoming::Message(msg) => Ok(tx.take(msg)?.map(Event::Message)),
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", tx.peer);
-                tx.session.discard_sent(seq);
-                Ok(Some(Event::Acked(tx.session.out_acked)))
+                Ok(Some(tx.discard_sent(seq)))
             }
             Incoming::Keepalive => {
                 log::trace!("{}: < keepalive", tx.peer);
@@ -383,17 +381,6 @@ impl Rx {
                 Ok(Some(Event::KeepaliveAck(stamp)))
             }
             Incoming::Close => Err(Fault::CloseTag),
-        }
-    }
-}
-
-fn process_message(tx: &mut Tx, msg: Message) -> Result<Option<Message>, Fault> {
-    log::trace!("{}: < {msg:?}", tx.peer);
-    match tx.session.take(msg.header.seq)? {
-        Taken::Fresh => Ok(Some(msg)),
-        Taken::Old => {
-            log::info!("{}: skipped a message that came before: {msg:?}", tx.peer);
-            Ok(None)
         }
     }
 }

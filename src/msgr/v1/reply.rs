@@ -4,23 +4,8 @@
 use super::wire::{Connect, ConnectReply, tag};
 use super::{Accept, AcceptContext, Offer};
 use crate::auth::AuthorizerState;
-use crate::msgr::protocol_version;
+use crate::msgr::{Retry, protocol_version};
 use crate::types::{ConnectSeq, Features, GlobalSeq};
-
-/// An answer after which the dialler tries again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// With a higher global_seq than this.
-    Global(GlobalSeq),
-    /// With this connect_seq.
-    Session(ConnectSeq),
-    /// As one that has no session.
-    ResetSession,
-    /// Not at all for now: it will be dialled.
-    Wait,
-    /// As somebody else: the session is not its own.
-    BadAuthorizer,
-}
 
 impl Accept {
     /// Answers an offer that opens nothing: the dialler may try again on this socket. The proof
@@ -30,9 +15,8 @@ impl Accept {
         match retry {
             Retry::Global(seq) => (reply.tag, reply.global_seq) = (tag::RETRY_GLOBAL, seq),
             Retry::Session(seq) => (reply.tag, reply.connect_seq) = (tag::RETRY_SESSION, seq),
-            Retry::ResetSession => {}
+            Retry::ResetSession { .. } => {}
             Retry::Wait => reply.tag = tag::WAIT,
-            Retry::BadAuthorizer => return self.refuse_authorizer(&offer.connect, cx),
         }
         let proof = offer.accepted.as_ref().map_or(&[][..], |accepted| &accepted.reply);
         self.prepare_write_reply(reply, proof);

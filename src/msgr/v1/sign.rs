@@ -1,8 +1,9 @@
 use super::wire::{Footer, WireHeader};
+use super::{Framing, Rx};
 use crate::crypto::{
     CryptoKey, KeyType, SignatureForm, SignedFields, calc_signature, check_signature,
 };
-use crate::msgr::Fault;
+use crate::msgr::{Fault, Tx, tx};
 use crate::types::Features;
 
 /// The session key of one connection, and the form in which its messages are signed.
@@ -34,6 +35,15 @@ impl Signer {
     pub(super) fn check(&self, header: &WireHeader, footer: &Footer) -> Result<(), Fault> {
         check_signature(&self.key, self.form, &fields(header, footer), footer.sig)
             .map_err(|_| Fault::BadSignature)
+    }
+}
+
+impl Rx {
+    /// Both directions are signed from here on, or neither.
+    pub(super) fn set_signer(&mut self, tx: &mut Tx, signer: Option<Signer>) {
+        self.signer.clone_from(&signer);
+        let (features, crc_data) = (self.features, self.crc_data);
+        tx.set_framing(tx::Framing::V1(Framing { signer, features, crc_data }));
     }
 }
 

@@ -3,9 +3,9 @@
 use super::read::ReadState;
 use super::sign::Signer;
 use super::wire::{ConnectReply, tag};
-use super::{ConState, Event, Peer, Rx, Tx, connection};
+use super::{ConState, Event, Peer, Rx, connection};
 use crate::msgr::in_buf::InBuf;
-use crate::msgr::{Fault, Local};
+use crate::msgr::{Fault, Local, Tx};
 use crate::types::{Features, GlobalSeq, Seq};
 
 /// An accepted socket whose session is found: the bytes that were read ahead, the reply that opens
@@ -44,24 +44,12 @@ impl Rx {
     pub fn take_over(&mut self, tx: &mut Tx, socket: TakeOver) -> [Option<Event>; 2] {
         let TakeOver { in_buf, reply, proof, peer, peer_global_seq, features, signer, reset } =
             socket;
-        log::debug!("{peer}: takes over an accepted socket");
         self.in_buf = in_buf;
         self.handshake = Default::default();
         self.features = features;
-        self.signer.clone_from(&signer);
-        if !mutant!(OutKvecKeptAtReplace) {
-            tx.out_kvec.reset();
-        }
-        tx.keepalive2_ack_due = None;
+        tx.prepare_take_over(&peer);
         tx.features = features;
-        tx.signer = signer;
-        // A kernel client takes neither tag 9 nor 14, and cannot be told from other clients.
-        tx.quiet = peer.name.is_client();
-        tx.keepalive_due &= !tx.quiet;
-        tx.session.requeue();
-        if mutant!(InSeqLostAtReplace) {
-            tx.session.in_seq = Seq(0);
-        }
+        self.set_signer(tx, signer);
         let reset = reset && !mutant!(HardResetIgnored);
         let mut told = None;
         if reset && peer.policy.resetcheck {
@@ -69,7 +57,7 @@ impl Rx {
             tx.session.reset();
             told = Some(Event::RemoteReset);
         } else if reset {
-            tx.session.peer_began_anew();
+            tx.session.begin_anew();
         }
         if !mutant!(ConnectSeqKept) {
             tx.session.connect_seq = reply.connect_seq;

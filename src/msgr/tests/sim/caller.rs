@@ -3,9 +3,7 @@
 use super::con::{Con, number};
 use super::net::{End, Owner, Socket};
 use super::world::World;
-use crate::msgr::ConState;
-use crate::msgr::Peer;
-use crate::msgr::v1;
+use crate::msgr::{self, ConState, Peer};
 use crate::types::Seq;
 
 impl World {
@@ -19,7 +17,7 @@ impl World {
         if let Some(id) = self.nodes[node].registered(target.addr) {
             return id;
         }
-        let (rx, tx) = v1::connection(target, &self.nodes[node].local);
+        let (rx, tx) = msgr::connection(target, &self.nodes[node].local);
         let id = self.add(Con::new(node, peer, target, rx, tx));
         self.nodes[node].register(target.addr, id);
         self.trace(format_args!("con {id}: node {node} connects to {peer}"));

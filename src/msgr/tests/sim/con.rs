@@ -2,8 +2,10 @@
 
 use super::net::{End, Owner, SEC, Socket, Time};
 use super::world::{Event, World};
-use crate::msgr::v1::{Incoming, MsgId, Rx, TakeOver, Tx, con_fault};
-use crate::msgr::{self, Backoff, ConState, Consequence, Fault, Message, Peer};
+use crate::msgr::{
+    self, Backoff, ConState, Consequence, Fault, Incoming, Message, MsgId, Peer, Rx, TakeOver, Tx,
+    con_fault, v1,
+};
 use crate::types::Seq;
 
 pub(super) const HANDSHAKE: Time = 10 * SEC;
@@ -96,7 +98,7 @@ impl World {
             return;
         }
         con.tx.close();
-        con.rx.prepare_read_banner();
+        con.rx.forget();
         self.model.lost(con.node, con.peer);
         self.nodes[con.node].forget(id);
         let ends = [con.end.take(), con.take_over.take().map(|t| t.1)];
@@ -171,7 +173,7 @@ impl World {
         let cx = self.nodes[con.node].context(self.base);
         let mut sock = Socket { link: &mut self.links[link], side };
         con.tx.try_write(&mut sock, &cx)?;
-        if Rx::is_gated(&con.tx) || !sock.link.is_readable(side) {
+        if con.tx.is_gated() || !sock.link.is_readable(side) {
             return Ok(());
         }
         con.heard = self.now;
@@ -181,7 +183,7 @@ impl World {
             let mut sock = Socket { link: &mut self.links[link], side };
             let Some(incoming) = con.rx.read_partial(&mut sock)? else { break };
             self.process(id, incoming)?;
-            if self.cons[id].dead || Rx::is_gated(&self.cons[id].tx) {
+            if self.cons[id].dead || self.cons[id].tx.is_gated() {
                 break;
             }
         }
@@ -197,7 +199,7 @@ impl World {
         let (now, con) = (self.base, &mut self.cons[id]);
         let mut sock = Socket { link: &mut self.links[link], side };
         con.tx.try_write(&mut sock, &self.nodes[con.node].context(now))?;
-        let waits = Rx::is_gated(&con.tx) || con.rx.throttled().is_some();
+        let waits = con.tx.is_gated() || con.rx.throttled().is_some();
         if !waits && self.links[link].is_readable(side) {
             self.wake(Owner::Con(id));
         }
@@ -206,11 +208,14 @@ impl World {
 
     fn process(&mut self, id: usize, incoming: Incoming) -> Result<(), Fault> {
         let con = &mut self.cons[id];
-        let seq = matches!(incoming, Incoming::Seq(..) | Incoming::PeerSeq(_));
+        let seq =
+            matches!(incoming, Incoming::V1(v1::Incoming::Seq(..) | v1::Incoming::PeerSeq(_)));
         let waits = con.tx.session.out_queue.len();
         match &incoming {
-            Incoming::ConnectReply(msg) => self.stats.bump(msg.reply.tag_name().unwrap_or("?")),
-            Incoming::Seq(..) => self.stats.bump("SEQ"),
+            Incoming::V1(v1::Incoming::ConnectReply(msg)) => {
+                self.stats.bump(msg.reply.tag_name().unwrap_or("?"))
+            }
+            Incoming::V1(v1::Incoming::Seq(..)) => self.stats.bump("SEQ"),
             _ => {}
         }
         let cx = self.nodes[con.node].context(self.base);
@@ -284,7 +289,7 @@ impl World {
         con.delay = 0;
         con.fault = None;
         con.heard = self.now;
-        let events = con.rx.take_over(&mut con.tx, *socket);
+        let events = con.rx.take_over(&mut con.tx, *socket).expect("a reply");
         self.trace(format_args!("con {id}: takes over link {}", end.link));
         let ready = events.iter().flatten().any(|e| matches!(e, msgr::Event::Accepted(_)));
         events.into_iter().flatten().for_each(|event| self.tell(id, event));

@@ -50,8 +50,7 @@ impl World {
         let con = &mut self.cons[id];
         con.dialling = false;
         con.end = Some(End { link, side: 0 });
-        con.rx.prepare_read_banner();
-        con.tx.prepare_write_banner(&self.nodes[node].context(self.base));
+        con.rx.prepare_banner(&mut con.tx, &self.nodes[node].context(self.base));
         self.trace(format_args!("con {id}: has dialled, link {link}"));
         self.after(HANDSHAKE, Event::Timeout(id, attempt));
         self.accepted(peer, node, End { link, side: 1 });

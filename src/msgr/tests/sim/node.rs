@@ -11,8 +11,10 @@ use super::net::{End, MS, Owner, SEC, Socket};
 use super::seeds::Plan;
 use super::world::{Event, World};
 use crate::auth::AuthServer;
-use crate::msgr::v1::{Accept, Decision, Existing, Offer, Retry};
-use crate::msgr::{AcceptContext, ConState, Context, Fault, Local, Options, Policies, Throttle};
+use crate::msgr::{
+    Accept, AcceptContext, ConState, Context, Decision, Existing, Fault, Local, Offer, Options,
+    Policies, Retry, TakeOver, Throttle,
+};
 use crate::types::{EntityAddr, EntityName, EntityType, Features, UTime};
 
 /// One messenger, in one of its lives.
@@ -54,7 +56,7 @@ impl Node {
         let (addr, local) = if listens {
             let addr = plan.addrs[num].0;
             let local = Local::new(entity_type, addr.nonce, options);
-            local.set_addr(addr.sockaddr.unwrap());
+            local.set_addrs(&[addr]);
             (addr, local)
         } else {
             // A client, which learns its IP address.
@@ -118,7 +120,7 @@ impl World {
     pub(super) fn accepted(&mut self, node: usize, from: usize, end: End) {
         let own = self.nodes[node].addr;
         let from = self.nodes[from].addr.sockaddr.map(|a| SocketAddr::new(a.ip(), 51234)).unwrap();
-        let accept = Accept::new(own, from);
+        let accept = Accept::new(own, self.nodes[node].local.addrs(), from);
         let id = self.accepting.len();
         self.accepting.push(Some(Accepting { node, accept, end }));
         self.links[end.link].owners[1] = Owner::Accept(id);
@@ -212,7 +214,9 @@ impl World {
         let retry = match (decision, existing) {
             (Decision::Replace | Decision::ReplaceReset, Some(id)) => {
                 let reset = decision == Decision::ReplaceReset;
-                let socket = accept.take_over(offer, reset, &self.nodes[node].accept_context());
+                let socket = accept
+                    .take_over(offer, reset, &self.nodes[node].accept_context())
+                    .expect("a reply");
                 self.reserve(id, socket, end);
                 return None;
             }
@@ -222,7 +226,9 @@ impl World {
                 }
                 let registered =
                     !offer.peer().policy.lossy || offer.peer().policy.register_lossy_clients;
-                let socket = accept.take_over(offer, false, &self.nodes[node].accept_context());
+                let socket = accept
+                    .take_over(offer, false, &self.nodes[node].accept_context())
+                    .expect("a reply");
                 let (rx, tx) = socket.connection(&self.nodes[node].local);
                 let peer = self.nodes.iter().position(|n| n.addr == addr)?;
                 let id = self.add(Con::new(node, peer, *socket.peer(), rx, tx));
@@ -232,22 +238,20 @@ impl World {
                 self.reserve(id, socket, end);
                 return None;
             }
-            (Decision::Wait, Some(id)) => {
+            (Decision::Retry(Retry::Wait), Some(id)) => {
                 self.cons[id].tx.keepalive();
                 self.wake(Owner::Con(id));
                 Retry::Wait
             }
-            (Decision::RetryGlobal(seq), _) => Retry::Global(seq),
-            (Decision::RetrySession(seq), _) => Retry::Session(seq),
-            (Decision::BadAuthorizer, _) => Retry::BadAuthorizer,
-            _ => Retry::ResetSession,
+            (Decision::Retry(retry), _) => retry,
+            _ => Retry::ResetSession { full: true },
         };
-        accept.retry(&offer, retry, &self.nodes[node].accept_context());
+        accept.retry(&offer, retry, &self.nodes[node].accept_context()).expect("a reply");
         Some(accept)
     }
 
     /// The session will take over the socket when its worker comes to it.
-    fn reserve(&mut self, id: usize, socket: crate::msgr::v1::TakeOver, end: End) {
+    fn reserve(&mut self, id: usize, socket: TakeOver, end: End) {
         if let Some((_, end)) = self.cons[id].take_over.replace((Box::new(socket), end)) {
             self.model.broken("two sockets for one session", format!("con {id}"));
             self.links[end.link].close(1);
@@ -266,10 +270,10 @@ impl World {
         let heard = ex.once_ready || ex.connect_seq.0 == 0;
         let connecting = !matches!(ex.state, ConState::Open | ConState::Standby);
         match decision {
-            Decision::Wait if !peer_wins => self.stats.bump("race won"),
+            Decision::Retry(Retry::Wait) if !peer_wins => self.stats.bump("race won"),
             Decision::Replace if ex.server || !connecting || !heard => {}
             Decision::Replace if peer_wins => self.stats.bump("race lost"),
-            Decision::Wait | Decision::Replace => {
+            Decision::Retry(Retry::Wait) | Decision::Replace => {
                 let text = format!("node {node}, against {addr}: {decision:?}");
                 self.model.broken("race decided the wrong way", text);
             }

@@ -274,11 +274,8 @@ impl Owner {
                 l.take_over(self.con.as_mut().unwrap(), socket, offer, reset);
                 return (decision, None);
             }
-            Decision::RetryGlobal(seq) => Retry::Global(seq),
-            Decision::RetrySession(seq) => Retry::Session(seq),
-            Decision::ResetSession => Retry::ResetSession,
-            Decision::Wait => Retry::Wait,
-            Decision::BadAuthorizer => Retry::BadAuthorizer,
+            Decision::Retry(retry) => retry,
+            Decision::Stale => panic!("not in messenger v1"),
         };
         socket.accept.retry(&offer, retry, &l.cx());
         (decision, Some(socket))

@@ -30,8 +30,12 @@ use crate::auth::{AuthError, AuthNoneAuthorizer, AuthProvider, AuthServer};
 use crate::crypto::CryptoKey;
 use crate::crypto::tests::aes_key;
 use crate::msgr::pipe::Pipe;
-use crate::msgr::{Consequence, Fault, Message, Options, Policies, Policy};
-use crate::types::{ConnectSeq, EntityAddr, EntityName, EntityType, Feature, GlobalId, GlobalSeq};
+use crate::msgr::{
+    Consequence, Decision, Existing, Fault, Message, MsgId, Options, Policies, Policy, Retry,
+};
+use crate::types::{
+    ConnectSeq, EntityAddr, EntityName, EntityType, Feature, GlobalId, GlobalSeq, Seq, UTime,
+};
 use acceptor::{Frame, Reply, Request, parse_frames};
 
 /// Where the tests dial, and the nonce of who is there.
@@ -342,7 +346,7 @@ impl Scenario {
                 con.fault(&Fault::PeerClosed);
             }
             ConState::Closed => con.tx.close(),
-            ConState::AcceptingWaitSeq => unreachable!("these connections dial"),
+            other => unreachable!("{other} in messenger v1 of who dials"),
         }
         assert_eq!(con.state(), state);
         con

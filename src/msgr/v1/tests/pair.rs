@@ -286,7 +286,7 @@ fn with_cephx_a_cut_anywhere_loses_nothing_either() {
             assert!(pair.settle(), "{row}");
             pair.check(&row);
             let con = pair.owner.con.as_ref().unwrap();
-            assert!(con.rx.signer.is_some() && con.tx.signer.is_some(), "{row}");
+            assert!(con.rx.signer.is_some() && con.tx.is_signed(), "{row}");
         }
     }
 }

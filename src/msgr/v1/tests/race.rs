@@ -90,11 +90,12 @@ fn incoming_wins(peer: &[u8], own: &str) -> bool {
         server: false,
         once_ready: false,
         replacing: false,
-        stranger: false,
+        client_cookie: 0,
+        server_cookie: 0,
     };
     match offer.decide(Some(&dialling), own.parse().unwrap()) {
         Decision::Replace => true,
-        Decision::Wait => false,
+        Decision::Retry(Retry::Wait) => false,
         other => panic!("{other:?}"),
     }
 }

@@ -327,7 +327,7 @@ fn a_server_in_standby_is_not_woken() {
 #[test]
 fn who_listens_waits_to_be_dialled_and_a_client_cannot() {
     let mut con = Scenario::lossless().connect();
-    con.world.local.set_addr("127.0.0.1:6800".parse().unwrap());
+    con.world.local.set_addrs(&["v1:127.0.0.1:6800".parse().unwrap()]);
     let fault = con.receive(&Reply::new(WAIT).bytes()).unwrap_err();
     assert_eq!((&fault, con.fault(&fault)), (&Fault::Wait, Consequence::Wait));
     assert_eq!(con.state(), ConState::Preopen);
