@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ceph_msgr::net::{Connection, Dispatcher, Inbox};
-use ceph_msgr::types::EntityAddr;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::ours::{LOCALHOST, MODES, dial, soon};
@@ -141,12 +140,12 @@ fn accept() -> Result<()> {
 fn dial_all(addr: SocketAddr) -> Result<()> {
     let messenger = MODES[0].client()?;
     let inbox = Inbox::new(N)?;
-    let addr = EntityAddr::legacy(addr, 7);
+    let addr = MODES[0].at(addr, 7);
     let before = status()?;
     let begin = Instant::now();
     let mut cons = Vec::with_capacity(N);
     for i in 0..N {
-        cons.push(dial(&messenger, addr, inbox.dispatcher())?);
+        cons.push(dial(MODES[0], &messenger, addr, inbox.dispatcher())?);
         if i >= AT_ONCE {
             cons[i - AT_ONCE].wait_open(soon())?;
         }

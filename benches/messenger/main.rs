@@ -8,6 +8,7 @@
 //! the median of the rounds' own ratios. Exits with 1 if a target is missed. `cargo bench` builds
 //! without link-time optimisation.
 
+mod auth;
 mod calls;
 mod cpus;
 mod held;

@@ -7,12 +7,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use ceph_msgr::auth::{AuthNoneAuthorizeHandler, AuthNoneAuthorizer};
+use ceph_msgr::auth::ConMode;
 use ceph_msgr::msgr::{Message, Options, Peer, Policies, Policy};
 use ceph_msgr::net::{
     Acceptor, Connection, Deadline, Dispatcher, Inbox, Listener, Messenger, Timeouts,
 };
-use ceph_msgr::types::{EntityAddr, EntityName, EntityType, GlobalId};
+use ceph_msgr::types::{AddrType, EntityAddr, EntityName, EntityType};
+
+use crate::auth;
+use crate::table::{Contender, Table, Target};
 
 pub(crate) const LOCALHOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -20,20 +23,56 @@ pub(crate) const LOCALHOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LO
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {
     pub(crate) name: &'static str,
+    addr_type: AddrType,
     crc_data: bool,
+    con_mode: ConMode,
 }
 
-/// The targets are those of the first.
-pub(crate) const MODES: [Mode; 2] =
-    [Mode { name: "v1", crc_data: true }, Mode { name: "v1 nocrc", crc_data: false }];
+/// With checksums. The targets beside raw TCP are those of this one.
+const V1: Mode =
+    Mode { name: "v1", addr_type: AddrType::LEGACY, crc_data: true, con_mode: ConMode::Crc };
+
+pub(crate) const MODES: [Mode; 4] = [
+    V1,
+    Mode { name: "v1 nocrc", crc_data: false, ..V1 },
+    Mode { name: "v2 crc", addr_type: AddrType::MSGR2, ..V1 },
+    Mode { name: "v2 secure", addr_type: AddrType::MSGR2, con_mode: ConMode::Secure, ..V1 },
+];
+
+/// How much dearer than v1 its successor may be, in the mode that does the same.
+const DEARER: f64 = 1.05;
 
 impl Mode {
     pub(crate) fn is_default(self) -> bool {
         self.name == MODES[0].name
     }
 
+    pub(crate) fn is_secure(self) -> bool {
+        self.con_mode == ConMode::Secure
+    }
+
+    /// Adds what the modes of v2 come to beside v1 with checksums, all of one run. `least` says that
+    /// more is better.
+    pub(crate) fn compare(table: &mut Table, what: &str, all: &[Contender], more_is_better: bool) {
+        for (mode, ours) in MODES.iter().zip(all).filter(|(m, _)| m.addr_type == AddrType::MSGR2) {
+            let target = match more_is_better {
+                _ if mode.is_secure() => Target::None,
+                true => Target::RatioAtLeast(1.0 / DEARER),
+                false => Target::RatioAtMost(DEARER),
+            };
+            let name = format!("{}: {what}, beside v1", mode.name);
+            table.add(name, &ours.figure, all.first().map(|v1| &v1.figure), target);
+        }
+    }
+
     fn options(self) -> Options {
-        Options { crc_data: self.crc_data, ..Options::default() }
+        let modes: &[_] = if self.is_secure() { &[ConMode::Secure] } else { &[ConMode::Crc] };
+        Options { crc_data: self.crc_data, modes, ..Options::default() }
+    }
+
+    /// Where a listener of this mode is, or will be.
+    pub(crate) fn at(self, addr: SocketAddr, nonce: u32) -> EntityAddr {
+        EntityAddr { addr_type: self.addr_type, nonce, sockaddr: Some(addr) }
     }
 
     /// One that dials.
@@ -45,8 +84,8 @@ impl Mode {
     pub(crate) fn server(self, dispatcher: Arc<dyn Dispatcher>) -> Result<Listener> {
         let server = Messenger::with_nonce(osd(), 7, self.options(), Timeouts::default());
         server.set_policies(Policies::new(Policy::STATELESS_SERVER));
-        let auth = Arc::new(AuthNoneAuthorizeHandler);
-        Ok(server.bind(&[EntityAddr::legacy(LOCALHOST, 0)], Acceptor::new(auth, dispatcher))?)
+        let auth = auth::server(self.is_secure(), osd().entity_type)?;
+        Ok(server.bind(&[self.at(LOCALHOST, 0)], Acceptor::new(auth, dispatcher))?)
     }
 }
 
@@ -60,13 +99,13 @@ pub(crate) fn soon() -> Deadline {
 
 /// Dials a lossy session.
 pub(crate) fn dial(
+    mode: Mode,
     messenger: &Messenger,
     addr: EntityAddr,
     dispatcher: Arc<dyn Dispatcher>,
 ) -> Result<Connection> {
     let peer = Peer { name: osd(), addr, policy: Policy::LOSSY_CLIENT };
-    let auth = AuthNoneAuthorizer { name: "client.admin".parse()?, global_id: GlobalId(4100) };
-    Ok(messenger.connect(peer, Arc::new(auth), dispatcher)?)
+    Ok(messenger.connect(peer, auth::provider(mode.is_secure())?, dispatcher)?)
 }
 
 /// Both ends; what comes back to the one that dialled is in the inbox.
@@ -83,7 +122,7 @@ impl Pair {
 
     pub(crate) fn dial(mode: Mode, listener: Listener) -> Result<Self> {
         let inbox = Inbox::new(1000)?;
-        let con = dial(&mode.client()?, listener.addrs()[0], inbox.dispatcher())?;
+        let con = dial(mode, &mode.client()?, listener.addrs()[0], inbox.dispatcher())?;
         con.wait_open(soon())?;
         inbox.recv(soon())?;
         Ok(Self { con, inbox, listener })
@@ -185,7 +224,7 @@ impl PingPong {
     pub(crate) fn dial(mode: Mode, listener: Listener) -> Result<Self> {
         let (tx, over) = mpsc::channel();
         let player = Arc::new(Player { left: AtomicU64::new(0), over: tx });
-        let con = dial(&mode.client()?, listener.addrs()[0], player.clone())?;
+        let con = dial(mode, &mode.client()?, listener.addrs()[0], player.clone())?;
         con.wait_open(soon())?;
         Ok(Self { con, player, over, listener })
     }

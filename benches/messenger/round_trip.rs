@@ -12,7 +12,7 @@ use ceph_msgr::msgr::Message;
 use ceph_msgr::net::Delivery;
 
 use crate::cpus::Cpus;
-use crate::ours::{Echo, MODES, Pair, PingPong, soon};
+use crate::ours::{Echo, MODES, Mode, Pair, PingPong, soon};
 use crate::raw;
 use crate::table::{Table, Target, take_turns};
 
@@ -78,6 +78,10 @@ fn run_at(place: Place, cpus: &Cpus, rounds: usize, table: &mut Table) -> Result
         table.add_contender(&what, &asked[i], raw, target);
         let what = format!("{}: the same between dispatchers", mode.name);
         table.add_contender(&what, &played[i], raw, Target::None);
+    }
+    if let Place::Apart = place {
+        Mode::compare(table, "round trip", asked, false);
+        Mode::compare(table, "round trip between dispatchers", played, false);
     }
     sock.close();
     games.into_iter().try_for_each(PingPong::close)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ceph_msgr::msgr::Message;
 
-use crate::ours::{MODES, OneWay};
+use crate::ours::{MODES, Mode, OneWay};
 use crate::raw;
 use crate::table::{Table, Target, take_turns};
 
@@ -36,6 +36,7 @@ pub(crate) fn run(rounds: usize, table: &mut Table) -> Result<()> {
         let name = format!("{name}: the same, beside eight to a write");
         table.add_contender(&name, ours, eight, Target::None);
     }
+    Mode::compare(table, "256 bytes", &samples, true);
     sock.close();
     sock8.close();
     pairs.into_iter().try_for_each(OneWay::close)

@@ -24,6 +24,8 @@ pub(crate) const LOSSLESS_CLIENT: Policy = Policy { standby: false, ..Policy::LO
 pub(crate) enum Protocol {
     /// Messenger v1.
     V1,
+    /// Messenger v2.
+    V2,
 }
 
 impl Protocol {
@@ -31,6 +33,7 @@ impl Protocol {
     pub(crate) fn addr(self, addr: SocketAddr, nonce: u32) -> EntityAddr {
         match self {
             Self::V1 => EntityAddr::legacy(addr, nonce),
+            Self::V2 => EntityAddr::msgr2(addr, nonce),
         }
     }
 }

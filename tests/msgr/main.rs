@@ -19,6 +19,15 @@ macro_rules! for_each_protocol {
                 }
             )*
         }
+
+        mod v2 {
+            $(
+                #[test]
+                fn $scenario() {
+                    crate::alone::alone(|| super::$scenario(crate::end::Protocol::V2));
+                }
+            )*
+        }
     };
 }
 
