@@ -31,8 +31,7 @@ impl Default for Options {
         Self {
             crc_data: true,
             sign_messages: true,
-            // The connecting side of messenger v2 is not there yet.
-            msgr: Msgr::V1,
+            msgr: Msgr::Auto,
             mon_modes: &[ConMode::Secure, ConMode::Crc],
             modes: &[ConMode::Crc, ConMode::Secure],
             supported: Features::SUPPORTED,

@@ -9,6 +9,7 @@ mod commands;
 mod failover;
 mod handles;
 mod login;
+mod messengers;
 mod msgr2;
 mod quorum;
 mod timeouts;
