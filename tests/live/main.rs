@@ -12,6 +12,7 @@ mod handles;
 mod lab;
 mod link;
 mod login;
+mod messengers;
 mod msgr2;
 mod quorum;
 mod sessions;
