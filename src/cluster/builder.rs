@@ -220,7 +220,7 @@ fn with_modes(
         }
     };
     Ok(Options {
-        msgr: msgr.or(ms_mode.map(MsMode::msgr)).unwrap_or(options.msgr),
+        msgr: msgr.or_else(|| ms_mode.map(MsMode::msgr)).unwrap_or(options.msgr),
         mon_modes: modes(EntityType::MON)?,
         modes: modes(EntityType::OSD)?,
         ..options
