@@ -39,7 +39,7 @@ fn an_address_is_learned_from_hello_and_only_an_ip_address() {
 fn modes_are_offered_in_the_order_of_the_options_and_as_the_method_can_keep_them() {
     use ConMode::{Crc, Secure};
     let offered = |scenario: Scenario| {
-        let (method, modes, _) = scenario.until(ConState::Preopen).to_auth();
+        let (method, modes, _) = scenario.until(ConState::Preopen).dial_to_auth();
         (method, modes)
     };
     let cephx = || Scenario::lossless().cephx(aes_key());
@@ -87,7 +87,7 @@ fn an_authorizer_and_its_answer() {
 #[test]
 fn an_authorizer_byte_for_byte() {
     let (_, _, authorizer) =
-        Scenario::lossless().cephx(aes_key()).until(ConState::Preopen).to_auth();
+        Scenario::lossless().cephx(aes_key()).until(ConState::Preopen).dial_to_auth();
     // Part a: version 1, which is the auth_mode too, global_id, service MDS, the ticket.
     let part_a = crate::hex::hex("01 9210000000000000 02000000 01 0200000000000000 70000000");
     assert_eq!(authorizer[..26], part_a);
@@ -303,7 +303,7 @@ impl Login {
     /// Answers AUTH_REQUEST, up to AUTH_DONE.
     fn authenticate(&mut self, mode: ConMode) -> Box<AuthGranted> {
         let Self { con, acceptor, server } = self;
-        let (method, modes, payload) = con.to_auth();
+        let (method, modes, payload) = con.dial_to_auth();
         assert_eq!((method, modes), (2, vec![2, 1]));
         let offer = crate::auth::AuthOffer { method, modes: vec![mode.number()], payload };
         let answer = acceptor.handle_auth_request(server, &offer, WALL).unwrap();
@@ -358,7 +358,7 @@ fn a_monitor_that_takes_no_proof_is_believed_only_where_that_is_allowed() {
     let refusal = bad_method(2, -95, &[1], &[1]);
     let (monitor, client) = cephx_monitor(crate::crypto::KeyType::Aes);
     let mut strict = Login::new(&client, &monitor).con;
-    strict.to_auth();
+    strict.dial_to_auth();
     let fault = strict.receive_frame(AUTH_BAD_METHOD, &refusal).unwrap_err();
     assert_eq!(
         (fault, &strict.pipe.output[..]),
@@ -367,7 +367,7 @@ fn a_monitor_that_takes_no_proof_is_believed_only_where_that_is_allowed() {
 
     let (monitor, client) = lax_monitor(crate::crypto::KeyType::Aes);
     let mut lax = Login::new(&client, &monitor).con;
-    assert_eq!(lax.to_auth().0, 2, "a proof is offered before none");
+    assert_eq!(lax.dial_to_auth().0, 2, "a proof is offered before none");
     lax.receive_frame(AUTH_BAD_METHOD, &refusal).unwrap();
     let (method, modes, _) = read_auth_request(&lax.wrote(AUTH_REQUEST));
     assert_eq!((method, modes), (1, vec![1]));
@@ -393,7 +393,7 @@ fn answers_without_end_are_refused() {
     assert_eq!((fault, n), (Fault::TooManyRounds(32), 32 - 3));
     // The next socket begins to count anew.
     con.fault(&Fault::TooManyRounds(32));
-    con.to_reconnect();
+    con.dial_to_reconnect();
     con.reconnected(1).unwrap();
     assert_eq!(con.state(), ConState::Open);
 }

@@ -81,7 +81,7 @@ fn the_request_for_a_new_session_is_that_of_the_sheet() {
     let con = |scenario: Scenario| {
         let mut con = scenario.until(ConState::Preopen);
         con.world.local.set_num(4211);
-        let ident = con.to_client_ident();
+        let ident = con.dial_to_client_ident();
         (con, ident)
     };
     let (lossless, got) = con(Scenario::lossless());
@@ -99,12 +99,12 @@ fn the_request_for_a_new_session_is_that_of_the_sheet() {
     };
     assert_eq!((&got, got.bytes().len()), (&want, 123));
     let (_, got) = con(Scenario::lossy());
-    assert_eq!(got, ClientIdent { flags: 1, cookie: 0, ..want.clone() });
+    assert_eq!(got, ClientIdent { flags: 1, cookie: 0, ..want });
 
     // One that has no number yet says -1, and what it demands.
     let crush = Features(1 << 18 | 1 << 58);
     let mut con = Scenario::lossless().options(|o| o.required = crush).until(ConState::Preopen);
-    let got = con.to_client_ident();
+    let got = con.dial_to_client_ident();
     assert_eq!((got.gid, got.required), (u64::MAX, ADDR2 | crush.0));
 
     // Who listens says where: of both protocols, v2 first.
@@ -112,10 +112,13 @@ fn the_request_for_a_new_session_is_that_of_the_sheet() {
     let listens = vec!["v1:127.0.0.1:6801/0", "v2:127.0.0.1:6800/0"];
     let mut con = Scenario { listens, ..scenario }.until(ConState::Preopen);
     let addr = |kind, port| addr_of(kind, [127, 0, 0, 1], port, NONCE);
-    assert_eq!(con.to_client_ident().addrs, addrs_of(&[addr(2, 6800), addr(1, 6801)]));
+    assert_eq!(con.dial_to_client_ident().addrs, addrs_of(&[addr(2, 6800), addr(1, 6801)]));
     // Where it does not know its address it is the one that it has learned.
     let mut con = Scenario::lossless().listens("v2:0.0.0.0:6800/0").until(ConState::Preopen);
-    assert_eq!(con.to_client_ident().addrs, addrs_of(&[addr_of(2, [10, 1, 2, 3], 6800, NONCE)]));
+    assert_eq!(
+        con.dial_to_client_ident().addrs,
+        addrs_of(&[addr_of(2, [10, 1, 2, 3], 6800, NONCE)])
+    );
 }
 
 #[test]

@@ -181,23 +181,6 @@ impl Listener {
         assert_eq!(ok.tag, SESSION_RECONNECT_OK);
         (read_u64(ok.payload()), con.far.heard(rest))
     }
-
-    /// The dialler begins anew on a new socket: what it is told, and what follows that.
-    pub(super) fn again(
-        &self,
-        con: &mut Con,
-        ident: &ClientIdent,
-        reset: bool,
-    ) -> (ServerIdent, Vec<Said>) {
-        let mut socket = self.signed_as(con.tx.peer.name.entity_type.0);
-        let offer = socket.ident(self, ident);
-        self.take_over(con, socket, offer, reset);
-        con.run().unwrap();
-        let out = con.pipe.take_output();
-        let (reply, rest) = con.far.take(&out).unwrap();
-        assert_eq!(reply.tag, SERVER_IDENT);
-        (ServerIdent::read(reply.payload()), con.far.heard(rest))
-    }
 }
 
 /// Who says that it is client.admin, or number 5 of another type, and proves nothing.

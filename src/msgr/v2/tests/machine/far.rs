@@ -128,12 +128,12 @@ impl Far {
 
     /// What AUTH_SIGNATURE of this end says.
     pub(super) fn signature(&self, key: Option<&CryptoKey>) -> Vec<u8> {
-        key.map_or(vec![0; 32], |key| key.hmac_sha256(&[&self.received]).unwrap().to_vec())
+        key.map_or_else(|| vec![0; 32], |key| key.hmac_sha256(&[&self.received]).unwrap().to_vec())
     }
 
     /// What the other end's must say.
     pub(super) fn expected(&self, key: Option<&CryptoKey>) -> Vec<u8> {
-        key.map_or(vec![0; 32], |key| key.hmac_sha256(&[&self.sent]).unwrap().to_vec())
+        key.map_or_else(|| vec![0; 32], |key| key.hmac_sha256(&[&self.sent]).unwrap().to_vec())
     }
 
     /// A control frame.

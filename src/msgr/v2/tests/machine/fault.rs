@@ -108,7 +108,7 @@ fn a_session_that_was_accepted_breaks() {
         }
         if after == ConState::Preopen {
             // Who was dialled comes back as who dials.
-            let reconnect = con.to_reconnect();
+            let reconnect = con.dial_to_reconnect();
             assert_eq!((reconnect.client_cookie, reconnect.connect_seq), (CLIENT_COOKIE, 1));
         }
     }
@@ -245,7 +245,7 @@ fn what_was_half_written_goes_out_whole_on_the_next_socket() {
             let fault = con.run().unwrap_err();
             assert_eq!(fault, Fault::Io(std::io::ErrorKind::BrokenPipe));
             assert_eq!(con.fault(&fault), Redial);
-            con.to_reconnect();
+            con.dial_to_reconnect();
             con.reconnected(0).unwrap();
             let said = con.said();
             assert_eq!((seqs(&said), fronts(&said)), (vec![1, 2], vec![1, 2]), "cut at {cut}");
@@ -263,7 +263,7 @@ fn half_a_frame_does_not_reach_the_next_socket() {
             let bytes = con.far.msgs([1]);
             con.receive(&bytes[..n]).unwrap();
             con.fault(&Fault::PeerClosed);
-            con.to_reconnect();
+            con.dial_to_reconnect();
             con.reconnected(0).unwrap();
             con.receive_msgs([1]).unwrap();
             assert_eq!(con.received(), [1], "{n} bytes of {form:?}");

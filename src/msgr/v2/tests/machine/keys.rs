@@ -34,19 +34,23 @@ impl GlobalIdAllocator for Always {
     }
 }
 
-/// A monitor, and client.admin that knows its key; `methods` are what both take.
-pub(super) fn monitor(key_type: KeyType, methods: &[u32]) -> (Arc<AuthMonitor>, Arc<AuthClient>) {
+fn monitor(key_type: KeyType, methods: &[u32]) -> (Arc<AuthMonitor>, Arc<AuthClient>) {
+    monitor_for(&CryptoKey::generate(key_type, UTime::default()).unwrap(), methods)
+}
+
+/// A monitor, and client.admin that has this key; `methods` are what both take.
+pub(super) fn monitor_for(key: &CryptoKey, methods: &[u32]) -> (Arc<AuthMonitor>, Arc<AuthClient>) {
     let name = AuthName::new(EntityType::CLIENT, "admin");
     let mut keyring = Keyring::new();
-    keyring.set_key(&name, CryptoKey::generate(key_type, UTime::default()).unwrap());
+    keyring.set_key(&name, key.clone());
     keyring.set_caps(&name, "mon", "allow *");
-    let key = keyring.key(&name).ok().cloned();
+    let key_type = key.key_type();
     let options = KeyServerOptions { auth_service_cipher: key_type, ..KeyServerOptions::default() };
     let keys = Arc::new(KeyServer::new(keyring, options, WALL).unwrap());
     let options = AuthMonitorOptions { methods: methods.to_vec(), ..Default::default() };
     let monitor = Arc::new(AuthMonitor::new(keys, Box::new(Always), options));
     let services = [EntityType::MON, EntityType::OSD, EntityType::MDS];
-    let client = Arc::new(AuthClient::new(name, key, methods, &services).unwrap());
+    let client = Arc::new(AuthClient::new(name, Some(key.clone()), methods, &services).unwrap());
     (monitor, client)
 }
 

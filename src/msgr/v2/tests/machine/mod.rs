@@ -12,7 +12,10 @@ mod far;
 mod fault;
 mod handshake;
 mod keys;
+mod middle;
+mod pair;
 mod reconnect;
+mod secrets;
 mod session;
 mod sheets;
 mod take_over;
@@ -28,7 +31,7 @@ use crate::auth::{
 use crate::crypto::CryptoKey;
 use crate::crypto::tests::{aes_key, session_key};
 use crate::msgr::pipe::Pipe;
-use crate::msgr::v2::{Incoming, Rx, con_fault, connection};
+use crate::msgr::v2::{Rx, con_fault, connection};
 use crate::msgr::{
     ConState, Consequence, Context, Event, Fault, Local, Message, MsgId, Options, Peer, Policy, Tx,
 };
@@ -283,7 +286,7 @@ impl Con {
     }
 
     /// From a new socket to HELLO, which is out.
-    fn to_hello(&mut self) {
+    fn dial_to_hello(&mut self) {
         self.dial();
         self.run().unwrap();
         let out = self.pipe.take_output();
@@ -301,8 +304,8 @@ impl Con {
     }
 
     /// From there to AUTH_REQUEST, which is out.
-    fn to_auth(&mut self) -> (u32, Vec<u32>, Vec<u8>) {
-        self.to_hello();
+    fn dial_to_auth(&mut self) -> (u32, Vec<u32>, Vec<u8>) {
+        self.dial_to_hello();
         self.receive_frame(far::HELLO, &self.far_hello()).unwrap();
         assert_eq!(self.state(), ConState::V2Auth);
         sheets::read_auth_request(&self.wrote(far::AUTH_REQUEST))
@@ -323,8 +326,8 @@ impl Con {
     }
 
     /// From there to AUTH_SIGNATURE, which is out and right.
-    fn to_signature(&mut self) {
-        self.to_auth();
+    fn dial_to_signature(&mut self) {
+        self.dial_to_auth();
         let (proof, secret) = self.far_proof();
         let done = sheets::auth_done(4242, self.form.1.number(), &proof);
         self.receive_frame(far::AUTH_DONE, &done).unwrap();
@@ -337,22 +340,22 @@ impl Con {
     }
 
     /// From there to CLIENT_IDENT or SESSION_RECONNECT.
-    fn to_session(&mut self) -> Frame {
-        self.to_signature();
+    fn dial_to_session(&mut self) -> Frame {
+        self.dial_to_signature();
         let signature = self.far.signature(self.key().as_ref());
         self.receive_frame(far::AUTH_SIGNATURE, &signature).unwrap();
         let out = self.pipe.take_output();
         self.far.read(&out).remove(0)
     }
 
-    fn to_client_ident(&mut self) -> ClientIdent {
-        let frame = self.to_session();
+    fn dial_to_client_ident(&mut self) -> ClientIdent {
+        let frame = self.dial_to_session();
         assert_eq!((frame.tag, self.state()), (far::CLIENT_IDENT, ConState::V2SessionConnect));
         ClientIdent::read(frame.payload())
     }
 
-    fn to_reconnect(&mut self) -> Reconnect {
-        let frame = self.to_session();
+    fn dial_to_reconnect(&mut self) -> Reconnect {
+        let frame = self.dial_to_session();
         let want = (far::SESSION_RECONNECT, ConState::V2SessionReconnect);
         assert_eq!((frame.tag, self.state()), want);
         Reconnect::read(frame.payload())
@@ -365,8 +368,8 @@ impl Con {
         assert_eq!(self.state(), ConState::Open);
     }
 
-    fn to_open(&mut self) {
-        self.to_client_ident();
+    fn dial_to_open(&mut self) {
+        self.dial_to_client_ident();
         self.answer_ident();
         assert!(matches!(self.take_events()[..], [Event::Connected(_)]));
     }
@@ -501,21 +504,21 @@ impl Scenario {
         match state {
             ConState::Preopen => {}
             ConState::V2Banner => con.dial(),
-            ConState::V2Hello => con.to_hello(),
-            ConState::V2Auth => drop(con.to_auth()),
-            ConState::V2AuthSignature => con.to_signature(),
-            ConState::V2SessionConnect => drop(con.to_client_ident()),
+            ConState::V2Hello => con.dial_to_hello(),
+            ConState::V2Auth => drop(con.dial_to_auth()),
+            ConState::V2AuthSignature => con.dial_to_signature(),
+            ConState::V2SessionConnect => drop(con.dial_to_client_ident()),
             ConState::V2SessionReconnect => {
-                con.to_open();
+                con.dial_to_open();
                 con.send(1);
                 con.run().unwrap();
                 con.said();
                 con.fault(&Fault::PeerClosed);
-                con.to_reconnect();
+                con.dial_to_reconnect();
             }
-            ConState::Open => con.to_open(),
+            ConState::Open => con.dial_to_open(),
             ConState::Standby => {
-                con.to_open();
+                con.dial_to_open();
                 con.fault(&Fault::PeerClosed);
             }
             ConState::Closed => con.tx.close(),

@@ -17,7 +17,7 @@ fn the_request_is_that_of_the_sheet() {
     con.run().unwrap();
     con.said();
     con.fault(&Fault::PeerClosed);
-    let got = con.to_reconnect();
+    let got = con.dial_to_reconnect();
     let want = Reconnect {
         addrs: addrs_of(&[client_addr()]),
         client_cookie,
@@ -34,24 +34,24 @@ fn the_request_is_that_of_the_sheet() {
 fn attempts_count_where_there_is_a_session_to_come_back_to() {
     let mut con = Scenario::lossless().until(ConState::Preopen);
     for global_seq in 1..=3 {
-        let ident = con.to_client_ident();
+        let ident = con.dial_to_client_ident();
         assert_eq!((ident.global_seq, con.tx.session.connect_seq.0), (global_seq, 0));
         con.fault(&Fault::PeerClosed);
     }
     // An attempt that does not come so far takes no number of the messenger.
-    con.to_auth();
+    con.dial_to_auth();
     con.fault(&Fault::PeerClosed);
-    con.to_open();
+    con.dial_to_open();
     con.send(1);
     con.fault(&Fault::PeerClosed);
     for n in 1..=3 {
-        let reconnect = con.to_reconnect();
+        let reconnect = con.dial_to_reconnect();
         assert_eq!((reconnect.global_seq, reconnect.connect_seq), (4 + n, n));
         con.fault(&Fault::PeerClosed);
     }
     con.dial();
     con.fault(&Fault::TimedOut("banner"));
-    let reconnect = con.to_reconnect();
+    let reconnect = con.dial_to_reconnect();
     assert_eq!((reconnect.global_seq, reconnect.connect_seq), (8, 5));
     con.reconnected(0).unwrap();
     assert_eq!(con.tx.session.connect_seq, ConnectSeq(5));
@@ -71,7 +71,7 @@ fn ok_sends_what_the_peer_lacks_and_only_that() {
             assert!(con.tx.session.ack_due());
             con.fault(&Fault::PeerClosed);
             con.send(5);
-            assert_eq!(con.to_reconnect().msg_seq, 2);
+            assert_eq!(con.dial_to_reconnect().msg_seq, 2);
             assert_eq!(con.received(), [1, 2]);
             con.reconnected(msg_seq).unwrap();
             assert_eq!(con.take_events(), [Event::Connected(BOTH)]);
@@ -113,7 +113,7 @@ fn a_full_reset_loses_the_session_and_tells() {
     con.take_events();
     con.fault(&Fault::PeerClosed);
     con.send(3);
-    let old = con.to_reconnect();
+    let old = con.dial_to_reconnect();
     con.receive_frame(SESSION_RESET, &[1]).unwrap();
     assert_eq!(con.take_events(), [Event::RemoteReset]);
     let ident = ClientIdent::read(&con.wrote(CLIENT_IDENT));
@@ -129,7 +129,7 @@ fn a_full_reset_loses_the_session_and_tells() {
     assert_eq!(con.received(), [1]);
     con.said();
     con.fault(&Fault::PeerClosed);
-    let again = con.to_reconnect();
+    let again = con.dial_to_reconnect();
     assert_eq!((again.server_cookie, again.connect_seq, again.msg_seq), (9, 1, 1));
     assert_eq!(again.client_cookie, ident.cookie);
 }
@@ -148,7 +148,7 @@ fn a_reset_that_is_not_full_begins_anew_with_all_that_waits() {
     con.take_events();
     con.fault(&Fault::PeerClosed);
     con.send(4);
-    let old = con.to_reconnect();
+    let old = con.dial_to_reconnect();
     con.receive_frame(SESSION_RESET, &[0]).unwrap();
     assert_eq!(con.take_events(), []);
     let ident = ClientIdent::read(&con.wrote(CLIENT_IDENT));
@@ -170,7 +170,7 @@ fn a_reset_that_nobody_can_be_told_of_resets_nothing() {
     assert_eq!(con.receive(&junk), Err(Fault::ReplyBeforeRequest));
     assert_eq!((con.take_events(), con.tx.session.server_cookie), (vec![], COOKIE));
     con.fault(&Fault::ReplyBeforeRequest);
-    con.to_reconnect();
+    con.dial_to_reconnect();
     con.reconnected(0).unwrap();
     assert_eq!(seqs(&con.said()), [1]);
 }
@@ -186,7 +186,7 @@ fn retry_asks_with_a_higher_connect_seq_on_the_same_socket() {
         con.reconnected(0).unwrap();
         assert_eq!(seqs(&con.said()), [1]);
         con.fault(&Fault::PeerClosed);
-        assert_eq!(con.to_reconnect().connect_seq, theirs + 2);
+        assert_eq!(con.dial_to_reconnect().connect_seq, theirs + 2);
     }
     for none in [u32::MAX.into(), u64::from(u32::MAX) + 1, u64::MAX] {
         let mut con = Scenario::lossless().reconnect();
@@ -225,7 +225,7 @@ fn without_a_cookie_a_session_is_asked_for_anew() {
     con.run().unwrap();
     con.said();
     con.fault(&Fault::PeerClosed);
-    con.to_client_ident();
+    con.dial_to_client_ident();
     con.answer_ident();
     assert_eq!(seqs(&con.said()), [1, 2]);
 }
@@ -234,11 +234,11 @@ fn without_a_cookie_a_session_is_asked_for_anew() {
 #[test]
 fn a_cookie_lives_as_long_as_its_session() {
     let mut con = Scenario::lossless().until(ConState::Preopen);
-    let first = con.to_client_ident().cookie;
+    let first = con.dial_to_client_ident().cookie;
     con.fault(&Fault::PeerClosed);
-    assert_eq!(con.to_client_ident().cookie, first);
-    let other = Scenario::lossless().until(ConState::Preopen).to_client_ident().cookie;
+    assert_eq!(con.dial_to_client_ident().cookie, first);
+    let other = Scenario::lossless().until(ConState::Preopen).dial_to_client_ident().cookie;
     assert_ne!(first, other);
     let mut con = Scenario::lossy().until(ConState::Preopen);
-    assert_eq!(con.to_client_ident().cookie, 0);
+    assert_eq!(con.dial_to_client_ident().cookie, 0);
 }

@@ -203,7 +203,7 @@ fn keepalives_go_before_messages_and_die_with_their_socket() {
     con.try_read().unwrap();
     con.tx.keepalive();
     con.fault(&Fault::PeerClosed);
-    con.to_reconnect();
+    con.dial_to_reconnect();
     con.reconnected(1).unwrap();
     assert_eq!(con.said(), [Said::Keepalive2(5, 6)]);
     let mut con = Scenario::lossless().until(ConState::Standby);
@@ -269,7 +269,7 @@ fn a_queued_message_never_goes_out_and_leaves_no_gap() {
         assert!(con.tx.revoke(id) && !con.tx.revoke(id), "{state}");
         assert_eq!(con.tx.queued_bytes(), 2 * 14);
         if state != ConState::V2SessionConnect {
-            con.to_client_ident();
+            con.dial_to_client_ident();
         }
         con.answer_ident();
         let said = con.said();
@@ -334,7 +334,7 @@ fn an_unacknowledged_message_is_not_sent_again() {
     assert!(con.tx.revoke(id));
     con.fault(&Fault::PeerClosed);
     let id = con.send(4);
-    con.to_reconnect();
+    con.dial_to_reconnect();
     assert!(con.tx.revoke(id));
     con.reconnected(0).unwrap();
     // Without a gap, which a kernel client would refuse.

@@ -244,7 +244,7 @@ fn who_was_dialled_dials_with_the_cookies_of_both() {
     let (mut con, reply) = l.accept_from(2, &ClientIdent::lossless());
     con.send(1);
     con.fault(&Fault::PeerClosed);
-    let reconnect = con.to_reconnect();
+    let reconnect = con.dial_to_reconnect();
     let cookies = (reconnect.client_cookie, reconnect.server_cookie);
     assert_eq!(cookies, (CLIENT_COOKIE, reply.cookie));
     con.reconnected(0).unwrap();
