@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Whole processes side by side on one cluster: our `ceph status`, librados, and the Python `ceph`.
+Ours also with messenger v1, and with v2 in crc mode; by default it is v2 and secure, as librados.
 
 usage: status.py [--rounds N] [--ceph BINARY] [--msgr-v1-only]
 
@@ -24,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, LIBRADOS = "ceph (ours)", "rados lspools"
+OTHERWISE = {"ours, v1": ["--msgr", "v1"], "ours, v2 crc": ["--msgr", "v2", "--ms-mode", "crc"]}
 BOUNDS = {"wall": 0.5, "cpu": 0.25, "rss": 0.25}
 UNITS = {"wall": "ms", "cpu": "ms", "rss": "MiB"}
 
@@ -115,14 +117,14 @@ def main():
     # PR_SET_CHILD_SUBREAPER: what a shell leaves behind is ours to wait for.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     try:
-        results = compare(
-            {
-                OURS: [ours, "-c", conf, "status"],
-                LIBRADOS: ["rados", "-c", conf, "lspools"],
-                "ceph (Python)": ["ceph", "-c", conf, "status"],
-            },
-            options.rounds,
-        )
+        programs = {
+            OURS: [ours, "-c", conf, "status"],
+            LIBRADOS: ["rados", "-c", conf, "lspools"],
+            "ceph (Python)": ["ceph", "-c", conf, "status"],
+        }
+        if not options.msgr_v1_only:
+            programs |= {name: [ours, "-c", conf, *how, "status"] for name, how in OTHERWISE.items()}
+        results = compare(programs, options.rounds)
     finally:
         if own:
             subprocess.run([vstart, "stop", own], check=True)
