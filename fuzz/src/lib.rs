@@ -5,6 +5,7 @@ mod codec;
 mod input;
 mod keys;
 mod memory;
+mod pair;
 pub mod pipe;
 mod service;
 pub mod targets;
