@@ -59,6 +59,8 @@ struct Wire {
     closed: [bool; 2],
     /// Nothing gets through any more, not even its end.
     dead: bool,
+    /// How many sessions its dialler had lost when it began.
+    lost: usize,
 }
 
 impl Wire {
@@ -369,8 +371,8 @@ impl World {
         self.sides[s].cons[self.sides[s].current()?].wire
     }
 
-    fn new_con(&mut self, s: usize, (rx, tx): (Rx, Tx), registered: bool) -> usize {
-        let seen = self.sides[1 - s].lost;
+    /// `seen` is how many sessions the peer had lost.
+    fn new_con(&mut self, s: usize, (rx, tx): (Rx, Tx), registered: bool, seen: usize) -> usize {
         let side = &mut self.sides[s];
         let mut rx = rx;
         rx.set_throttle(Some(Arc::clone(&side.throttle)));
@@ -402,7 +404,8 @@ impl World {
             return None;
         }
         let halves = connection(side.peer, &side.local);
-        Some(self.new_con(s, halves, true))
+        let seen = self.sides[1 - s].lost;
+        Some(self.new_con(s, halves, true, seen))
     }
 
     fn send(&mut self, s: usize, len: usize) {
@@ -444,7 +447,7 @@ impl World {
             return;
         }
         let w = self.wires.len();
-        self.wires.push(Wire::default());
+        self.wires.push(Wire { lost: side.lost, ..Wire::default() });
         let con = &mut side.cons[i];
         con.wire = Some((w, DIALLER));
         let (local, auth) = (&side.local, &side.shows);
@@ -538,7 +541,7 @@ impl World {
                 let side = &self.sides[s];
                 let socket = accept.take_over(offer, false, &accept_context(side, self.wall))?;
                 let halves = socket.connection(&side.local);
-                let i = self.new_con(s, halves, registered);
+                let i = self.new_con(s, halves, registered, self.wires[w].lost);
                 self.sides[s].cons[i].take_over = Some((w, socket));
                 return Ok(None);
             }
@@ -607,7 +610,13 @@ impl World {
 
     /// Its owner hears something.
     fn tell(&mut self, s: usize, i: usize, event: Event) {
+        let con = &self.sides[s].cons[i];
+        // Of what was under way when its sender closed, the receiver knows no better.
         let lost = self.sides[1 - s].lost;
+        let seen = match con.wire {
+            Some((w, ACCEPTOR)) => self.wires[w].lost,
+            _ => lost,
+        };
         let con = &mut self.sides[s].cons[i];
         match event {
             Event::Connected(features) | Event::Accepted(features) => {
@@ -619,7 +628,7 @@ impl World {
                 assert!(!self.lossy, "there is nothing to reset");
                 assert!(lost > con.seen, "the peer has closed nothing");
                 assert_eq!(con.tx.queued_bytes(), 0);
-                (con.seen, con.open, con.owed) = (lost, false, false);
+                (con.seen, con.open, con.owed) = (seen, false, false);
                 let id = con.id;
                 self.sent.iter_mut().filter(|m| m.con == id).for_each(|m| m.gone = true);
             }
