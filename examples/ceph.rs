@@ -1,8 +1,8 @@
 //! `ceph`: a command of the cluster, as the tool of that name sends it.
 //!
 //! ```text
-//! ceph [-c CONF] [-n NAME | --id ID] [-m MON_HOST] [-k KEYRING] [--msgr v1]
-//!      [--connect-timeout S] [-f FORMAT] [-i FILE] [-o FILE] WORDS...
+//! ceph [-c CONF] [-n NAME | --id ID] [-m MON_HOST] [-k KEYRING] [--msgr v1|v2|auto]
+//!      [--ms-mode crc|secure] [--connect-timeout S] [-f FORMAT] [-i FILE] [-o FILE] WORDS...
 //! ```
 //!
 //! Like the real one it asks whoever is to carry the command out what commands there are, and makes
@@ -250,6 +250,9 @@ fn connect(options: &Options) -> Result<Cluster, Failure> {
     let mut builder = Cluster::builder().config(config);
     if let Some(timeout) = options.connect_timeout {
         builder = builder.connect_timeout(timeout);
+    }
+    if let Some(msgr) = options.msgr {
+        builder = builder.msgr(msgr);
     }
     builder.connect().map_err(|e| {
         let no_key = matches!(e.fault(), Some(KeyringError::NoKey(_)));

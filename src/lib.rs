@@ -35,7 +35,7 @@
 //!
 //! # What it does not do
 //!
-//! Messenger v2 and objects are not here yet; the README has the limits.
+//! Objects are not here yet; the README has the limits.
 //!
 //! # Features
 //!

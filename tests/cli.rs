@@ -339,6 +339,10 @@ fn options_stand_anywhere() {
         "osd tree --format json --connect-timeout 10 -n client.admin",
         "--id admin --cluster ceph osd tree -f json-pretty -f json",
         "--msgr v1 -f json -- osd tree",
+        "--msgr v2 -f json -- osd tree",
+        "--msgr auto --ms-mode crc -f json -- osd tree",
+        "osd tree --ms-mode=secure -f json",
+        "--msgr=v2 --ms-client-mode=secure --ms-mon-client-mode=crc osd tree -f json",
         "--rados-mon-op-timeout=20 osd tree -f json",
     ] {
         assert_eq!(text(&ours(cluster, &words(line))), text(&expected), "{line}");
@@ -487,6 +491,32 @@ fn unreachable() {
         assert_eq!(ours.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stderr.contains(says), "{args:?}: {stderr}");
         assert!(ours.stdout.is_empty(), "{args:?}");
+    }
+}
+
+/// What the real one has no words for.
+#[test]
+fn messengers_and_modes() {
+    let Some((cluster, _turn)) = shared() else { return };
+    for line in ["tell osd.1 version", "tell mgr version", "osd tree"] {
+        let expected = text(&ours(cluster, &words(line)));
+        for options in ["--msgr v1", "--msgr v2 --ms-mode crc", "--msgr v2 --ms-mode secure"] {
+            let output = ours(cluster, &words(&format!("{options} {line}")));
+            assert_eq!(text(&output), expected, "{options} {line}");
+        }
+    }
+    for (line, code, says) in [
+        ("--msgr v3 status", 2, "v1, v2 or auto"),
+        ("--ms-mode rc4 status", 1, "ms_mode from the command line"),
+        ("--msgr v1 --ms-mode secure status", 1, "messenger v1 has no secure mode"),
+        ("--ms-client-mode=crc -m v2:127.0.0.1:1 --connect-timeout 1 status", 1, "refused"),
+    ] {
+        let mut ours = command(example(), &["-c"]);
+        ours.arg(cluster.conf()).args(words(line));
+        let output = run(ours);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}: {stderr}");
+        assert!(stderr.contains(says), "{line}: {stderr}");
     }
 }
 

@@ -2,22 +2,53 @@
 
 mod common;
 
+use ceph_msgr::types::{EntityName, EntityType, Msgr};
 use log::{Level, LevelFilter};
 
-use common::live::connect;
+use common::live::builder;
 use common::logs;
 use common::vstart::Vstart;
+
+/// The states of a connection in which all goes well, and its handshake's frames.
+const V1: (&[&str], &[&str]) = (
+    &[
+        "PREOPEN -> V1_BANNER",
+        "V1_BANNER -> V1_CONNECT_MSG",
+        "V1_CONNECT_MSG -> OPEN",
+        "OPEN -> CLOSED",
+    ],
+    &["> Connect {", "< ConnectReply {"],
+);
+const V2: (&[&str], &[&str]) = (
+    &[
+        "PREOPEN -> V2_BANNER",
+        "V2_BANNER -> V2_HELLO",
+        "V2_HELLO -> V2_AUTH",
+        "V2_AUTH -> V2_AUTH_SIGNATURE",
+        "V2_AUTH_SIGNATURE -> V2_SESSION_CONNECT",
+        "V2_SESSION_CONNECT -> OPEN",
+        "OPEN -> CLOSED",
+    ],
+    &["< AUTH_DONE ", "> ClientIdentFrame {", "< ServerIdentFrame {"],
+);
 
 #[test]
 fn a_session_can_be_read_from_its_log() {
     logs::capture(LevelFilter::Trace);
     let Some(vstart) = Vstart::builder().osds(1).start() else { return };
-    let cluster = connect(&vstart);
+    session_can_be_read(&vstart, Msgr::V1, V1);
+    session_can_be_read(&vstart, Msgr::V2, V2);
+}
+
+fn session_can_be_read(vstart: &Vstart, msgr: Msgr, (life, handshake): (&[&str], &[&str])) {
+    let cluster = builder(vstart).msgr(msgr).connect().expect("a session");
     cluster.mon_command(&"status".into()).expect("of the monitor");
     cluster.osd_command(0, &"version".into()).expect("of the OSD");
     let mon = cluster.mon().peer().expect("a session").to_string();
-    let osd = cluster.osdmap().expect("a map").addrs(0).and_then(|a| a.legacy());
-    let osd = format!("osd.0 {}", osd.and_then(|a| a.sockaddr).expect("an address"));
+    let osd = EntityName::new(EntityType::OSD, 0);
+    let addrs = cluster.osdmap().expect("a map").addrs(0).cloned().expect("addresses");
+    let addr = cluster.addr_of(osd, &addrs).expect("one of them").sockaddr.expect("an IP address");
+    let osd = format!("{osd} {addr}");
     cluster.close().expect("it ends");
     let lines = logs::lines();
 
@@ -29,12 +60,6 @@ fn a_session_can_be_read_from_its_log() {
         };
         let changes: Vec<_> =
             said(Level::Debug).into_iter().filter(|text| text.contains(" -> ")).collect();
-        let life = [
-            "PREOPEN -> V1_BANNER",
-            "V1_BANNER -> V1_CONNECT_MSG",
-            "V1_CONNECT_MSG -> OPEN",
-            "OPEN -> CLOSED",
-        ];
         assert_eq!(changes, life, "{peer}");
 
         let frames = said(Level::Trace);
@@ -49,8 +74,9 @@ fn a_session_can_be_read_from_its_log() {
             let all: Vec<u64> = (1..).take(seqs.len()).collect();
             assert!(!seqs.is_empty() && seqs == all, "{peer}: {way} {seqs:?}");
         }
-        assert!(frames.iter().any(|text| text.starts_with("> Connect {")), "{frames:?}");
-        assert!(frames.iter().any(|text| text.starts_with("< ConnectReply {")), "{frames:?}");
+        for frame in handshake {
+            assert!(frames.iter().any(|text| text.starts_with(frame)), "{frame}: {frames:?}");
+        }
     }
 
     // Commands and their answers, by name.

@@ -8,7 +8,7 @@ use ceph_msgr::mon::{MapEvent, MapEvents};
 use ceph_msgr::{Cluster, Command};
 use log::LevelFilter;
 
-use common::live::{connect, long, mon_json, osd_flag};
+use common::live::{Spoken, connect, long, mon_json, osd_flag};
 use common::logs;
 use common::vstart::Vstart;
 
@@ -74,7 +74,12 @@ fn change_maps(cluster: &Cluster, round: u32) {
 fn handle_and_subscriptions_survive_the_only_monitor() {
     logs::capture(LevelFilter::Debug);
     let Some(vstart) = Vstart::builder().start() else { return };
-    let cluster = connect(&vstart);
+    for spoken in [Spoken::V2Secure, Spoken::V1] {
+        survive_the_only_monitor(&vstart, &spoken.connect(&vstart));
+    }
+}
+
+fn survive_the_only_monitor(vstart: &Vstart, cluster: &Cluster) {
     let mon = cluster.mon().peer().expect("a session").to_string();
     let global_id = cluster.global_id();
 
@@ -83,12 +88,12 @@ fn handle_and_subscriptions_survive_the_only_monitor() {
     cluster.mon().subscribe("mgrmap", 0, false).expect("a subscription");
     cluster.mon().subscribe("osdmap", 1, false).expect("a subscription");
     let mut seen = Seen::default();
-    change_maps(&cluster, 0);
+    change_maps(cluster, 0);
     // Who asks for a map takes none from those who watch.
-    assert_eq!(newest(&cluster)[2], cluster.osdmap().expect("a map").epoch.0);
-    assert_eq!(newest(&cluster)[1], cluster.mgrmap().expect("a map").epoch.0);
-    change_maps(&cluster, 1);
-    seen.up_to(&events, newest(&cluster));
+    assert_eq!(newest(cluster)[2], cluster.osdmap().expect("a map").epoch.0);
+    assert_eq!(newest(cluster)[1], cluster.mgrmap().expect("a map").epoch.0);
+    change_maps(cluster, 1);
+    seen.up_to(&events, newest(cluster));
 
     for (round, signal) in ["KILL", "TERM"].into_iter().enumerate() {
         vstart.signal("mon.a", signal);
@@ -97,8 +102,8 @@ fn handle_and_subscriptions_survive_the_only_monitor() {
         let sessions = logs::count(&mon, "session as client.admin");
         assert_eq!(sessions, round + 2, "each has a login of its own");
         assert_eq!(cluster.global_id(), global_id, "the old ticket was believed");
-        change_maps(&cluster, round as u32 + 2);
-        seen.up_to(&events, newest(&cluster));
+        change_maps(cluster, round as u32 + 2);
+        seen.up_to(&events, newest(cluster));
     }
     assert_eq!(events.dropped(), 0);
     for list in [&seen.osdmap, &seen.mgrmap, &seen.monmap] {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use ceph_msgr::auth::cephx::CephXServiceTicket;
 use ceph_msgr::auth::keyring::Keyring;
-use ceph_msgr::auth::{AuthClient, AuthProvider, CEPH_AUTH_CEPHX, EntityName};
+use ceph_msgr::auth::{AuthClient, AuthProvider, CEPH_AUTH_CEPHX, ConMode, EntityName, MonLogin};
 use ceph_msgr::config::{Config, Env};
 use ceph_msgr::crypto::{CryptoKey, KeyType};
 use ceph_msgr::mon::{HuntOptions, MonClient, MonTarget};
@@ -21,7 +21,7 @@ use ceph_msgr::{Cluster, Command};
 use log::LevelFilter;
 use serde_json::Value;
 
-use common::live::{builder, connect, long, mon_json};
+use common::live::{Spoken, builder, connect, long, mon_json};
 use common::logs;
 use common::vstart::Vstart;
 
@@ -184,9 +184,17 @@ fn no_secret_is_in_the_log_nor_in_any_text() {
     said.debug(&admin);
     said.debug(&builder(&vstart).key(admin.clone()).set("key", &text).config(config));
     let auth = AuthClient::new(name("client.admin"), Some(admin.clone()), &[CEPH_AUTH_CEPHX], &[]);
-    said.debug(&Arc::new(auth.expect("a key is given")).start());
+    let auth = Arc::new(auth.expect("a key is given"));
+    said.debug(&auth.start());
+    said.debug(&auth.start_auth_at_mon(&[ConMode::Secure]));
 
-    // A session.
+    // A session, with each messenger and in each mode.
+    for spoken in Spoken::ALL {
+        let cluster = spoken.connect(&vstart);
+        cluster.osd_command(0, &"version".into()).expect("of the OSD");
+        said.debug(&cluster);
+        said.debug(&MonLogin::new(auth.clone()));
+    }
     let cluster = connect(&vstart);
     secrets.extend(keys_of(&cluster));
     assert!(secrets.len() > 3, "of the admin, the manager, the OSD and more");

@@ -4,10 +4,11 @@ mod common;
 
 use std::thread;
 
+use ceph_msgr::types::{EntityName, EntityType, Msgr};
 use ceph_msgr::{Cluster, Command};
 use log::LevelFilter;
 
-use common::live::{connect, until};
+use common::live::{builder, connect, until};
 use common::logs;
 use common::vstart::Vstart;
 
@@ -31,11 +32,21 @@ fn renewals_and_logins(cluster: &Cluster) -> (usize, usize) {
 #[test]
 fn tickets_are_renewed_while_everything_goes_on() {
     let Some(vstart) = start() else { return };
-    let cluster = connect(&vstart);
+    // With messenger v2 as it is, in secure mode with the monitor and in crc mode with all others.
+    let by_v1 = builder(&vstart).msgr(Msgr::V1).connect().expect("a session");
+    let by_v2 = builder(&vstart).msgr(Msgr::V2).connect().expect("a session");
+    thread::scope(|scope| {
+        for cluster in [&by_v1, &by_v2] {
+            scope.spawn(|| goes_on_through_renewals(cluster));
+        }
+    });
+}
+
+fn goes_on_through_renewals(cluster: &Cluster) {
     let global_id = cluster.global_id();
     let version = Command::new("version");
     // Until the first tickets have been dead for long.
-    while renewals_and_logins(&cluster).0 < 4 {
+    while renewals_and_logins(cluster).0 < 4 {
         cluster.mon_command(&"status".into()).expect("of the monitor");
         cluster.mgr_command(&"pg stat".into()).expect("of the manager");
         cluster.osd_command(0, &version).expect("of an OSD");
@@ -44,15 +55,16 @@ fn tickets_are_renewed_while_everything_goes_on() {
     for osd in 1..3 {
         cluster.osd_command(osd, &version).expect("of an OSD that is new to this handle");
     }
-    assert_eq!(renewals_and_logins(&cluster).1, 1, "all over the first session");
+    assert_eq!(renewals_and_logins(cluster).1, 1, "all over the first session");
     assert_eq!(cluster.global_id(), global_id);
-    let osd = cluster.osdmap().expect("a map").addrs(0).and_then(|a| a.legacy());
-    let osd = osd.and_then(|a| a.sockaddr).expect("an address");
-    assert_eq!(logs::count(&format!("osd.0 {osd}"), "session open"), 1, "that one goes on, too");
+    let osd = EntityName::new(EntityType::OSD, 0);
+    let addrs = cluster.osdmap().expect("a map").addrs(0).cloned().expect("addresses");
+    let addr = cluster.addr_of(osd, &addrs).expect("one of them").sockaddr.expect("an IP address");
+    assert_eq!(logs::count(&format!("{osd} {addr}"), "session open"), 1, "that one goes on, too");
 
     let threads: Vec<_> = (0..4)
         .map(|n| {
-            let (cluster, before) = (cluster.clone(), renewals_and_logins(&cluster).0);
+            let (cluster, before) = (cluster.clone(), renewals_and_logins(cluster).0);
             thread::spawn(move || {
                 while renewals_and_logins(&cluster).0 < before + 1 {
                     cluster.osd_command(n % 3, &"version".into()).expect("of an OSD");
@@ -61,7 +73,7 @@ fn tickets_are_renewed_while_everything_goes_on() {
         })
         .collect();
     threads.into_iter().for_each(|t| t.join().expect("no command failed"));
-    assert_eq!(renewals_and_logins(&cluster).1, 1, "all over the first session");
+    assert_eq!(renewals_and_logins(cluster).1, 1, "all over the first session");
 }
 
 #[test]

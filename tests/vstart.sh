@@ -53,18 +53,27 @@ pids() {
     done || true
 }
 
-# False if one of them is still there after so many seconds.
+# False if one of them is still there after so many seconds. One that was signalled may have lost its
+# command line, and hold the lock on its pid file for a moment more.
 await_end() {
-    local deadline=$((SECONDS + $2))
+    local deadline=$((SECONDS + $2)) pid
     while [[ -n $(pids "$1") ]]; do
         ((SECONDS < deadline)) || return 1
         sleep 0.05
     done
+    for pid in "${signalled[@]}"; do
+        while start_time "$pid" >/dev/null; do
+            ((SECONDS < deadline)) || return 1
+            sleep 0.01
+        done
+    done
 }
 
+signalled=()
 signal() {
     local pid
     for pid in $(pids "$1"); do
+        signalled+=("$pid")
         kill -s "$2" "$pid" 2>/dev/null || true
     done
 }

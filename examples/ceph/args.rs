@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ceph_msgr::config::{Config, ConfigError, Env};
+use ceph_msgr::types::{Msgr, MsgrParseError};
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 /// Sends a command to a Ceph cluster and prints the answer, as the `ceph` tool does.
@@ -41,9 +42,13 @@ pub(crate) struct Options {
     /// A file that holds the key and nothing else
     #[arg(short = 'K', long)]
     keyfile: Option<String>,
-    /// The version of the protocol
-    #[arg(long, value_name = "VERSION")]
-    msgr: Option<Msgr>,
+    /// Which messenger to speak: v1, v2, or auto for v2 with whoever has it
+    #[arg(long, value_name = "VERSION", value_parser = msgr)]
+    pub(crate) msgr: Option<Msgr>,
+    /// How messenger v2 is to be kept from harm, as the kernel's mount option: crc, secure,
+    /// prefer-crc or prefer-secure; otherwise what `ms client mode` and `ms mon client mode` allow
+    #[arg(long, value_name = "MODE")]
+    ms_mode: Option<String>,
     /// How long to look for a monitor; otherwise `client mount timeout`, or 30 seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) connect_timeout: Option<Duration>,
@@ -65,12 +70,6 @@ pub(crate) struct Options {
     /// Options of ceph.conf.
     #[arg(skip)]
     settings: Vec<String>,
-}
-
-/// The protocols that this library speaks.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Msgr {
-    V1,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -129,6 +128,7 @@ impl Options {
             ("keyring", &self.keyring),
             ("key", &self.key),
             ("keyfile", &self.keyfile),
+            ("ms-mode", &self.ms_mode),
         ];
         let args = args
             .iter()
@@ -201,4 +201,8 @@ fn split(args: impl IntoIterator<Item = String>) -> Split {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|e| format!("{e}"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+fn msgr(text: &str) -> Result<Msgr, MsgrParseError> {
+    text.parse()
 }

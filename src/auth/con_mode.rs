@@ -39,6 +39,32 @@ impl ConMode {
         }
     }
 
+    /// These modes, each once, as a list that lives as long as the program.
+    pub fn list(modes: &[Self]) -> &'static [Self] {
+        let others = |first: &Self| modes.iter().any(|mode| mode != first);
+        match modes.first() {
+            None => &[],
+            Some(first @ Self::Crc) if others(first) => &[Self::Crc, Self::Secure],
+            Some(first @ Self::Secure) if others(first) => &[Self::Secure, Self::Crc],
+            Some(Self::Crc) => &[Self::Crc],
+            Some(Self::Secure) => &[Self::Secure],
+        }
+    }
+
+    /// Those of a frame's list that there are names for.
+    pub(super) fn known(numbers: &[u32]) -> &'static [Self] {
+        let known: Vec<_> = numbers.iter().filter_map(|n| Self::from_number(*n)).collect();
+        Self::list(&known)
+    }
+
+    /// Several, for a person to read.
+    pub(super) fn names(modes: &[Self]) -> String {
+        match modes {
+            [] => "no mode".to_owned(),
+            modes => modes.iter().map(|mode| mode.name()).collect::<Vec<_>>().join(", "),
+        }
+    }
+
     /// How long a secret an accepting side makes for it (`CEPH_CON_MODE_SECURE`: 16 * 4).
     pub fn connection_secret_len(self) -> usize {
         match self {
@@ -77,5 +103,25 @@ impl ConMode {
 impl fmt::Display for ConMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConMode::{self, Crc, Secure};
+
+    #[test]
+    fn a_list_keeps_the_order_and_each_mode_once() {
+        for (modes, list) in [
+            (&[][..], &[][..]),
+            (&[Crc], &[Crc]),
+            (&[Secure], &[Secure]),
+            (&[Crc, Secure], &[Crc, Secure]),
+            (&[Secure, Crc], &[Secure, Crc]),
+            (&[Secure, Secure], &[Secure]),
+            (&[Secure, Secure, Crc, Secure], &[Secure, Crc]),
+        ] {
+            assert_eq!(ConMode::list(modes), list, "{modes:?}");
+        }
     }
 }

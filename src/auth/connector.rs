@@ -113,7 +113,10 @@ impl AuthConnector {
         }
         if is_first && bad.result == -EOPNOTSUPP {
             let none_in_common = if bad.allowed_methods.contains(&offered.method) {
-                AuthError::NoCommonMode
+                AuthError::NoCommonMode {
+                    offered: ConMode::known(&offered.modes),
+                    allowed: ConMode::known(&bad.allowed_modes),
+                }
             } else {
                 AuthError::NoCommonProtocol
             };

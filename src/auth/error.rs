@@ -1,3 +1,4 @@
+use super::ConMode;
 use crate::crypto::CryptoError;
 use crate::denc::DecodeError;
 use crate::types::{EntityType, GlobalId};
@@ -41,8 +42,17 @@ pub enum AuthError {
         errno: i32,
     },
     /// None of our connection modes is taken (msgr2).
-    #[error("the peer takes none of the connection modes that were offered")]
-    NoCommonMode,
+    #[error(
+        "no connection mode in common: {} was offered, the peer allows {}",
+        ConMode::names(offered),
+        ConMode::names(allowed)
+    )]
+    NoCommonMode {
+        /// Ours.
+        offered: &'static [ConMode],
+        /// The peer's, as far as there are names for them here.
+        allowed: &'static [ConMode],
+    },
     /// No connection mode that is allowed goes with a method that is: secure mode takes a key.
     #[error("no connection mode to offer: without cephx only crc is possible")]
     NoMode,
@@ -133,6 +143,22 @@ pub enum AuthError {
     /// The bytes are not an encoding of what they should be.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+}
+
+impl AuthError {
+    /// Whether the next attempt would end the same way, at this peer and at any other of the same
+    /// type: they have the same keys and options.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::NoCommonProtocol
+                | Self::NoCommonMode { .. }
+                | Self::NoMode
+                | Self::NoKey
+                | Self::Crypto(_)
+        )
+    }
 }
 
 impl From<CryptoError> for AuthError {

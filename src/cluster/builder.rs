@@ -3,15 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
+use super::targets::resolve;
 use crate::auth::keyring::KeyringError;
-use crate::auth::{AuthClient, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, EntityName};
-use crate::config::{Config, ConfigBuilder, Env, MonAddr, MonHost};
+use crate::auth::{AuthClient, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, ConMode, EntityName};
+use crate::config::{Config, ConfigBuilder, Env, MsMode};
 use crate::crypto::CryptoKey;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mon::{HuntOptions, MonClient, MonTarget};
+use crate::mon::{HuntOptions, MonClient};
 use crate::msgr::Options;
-use crate::net::{Deadline, Messenger, Resolver, Timeouts};
-use crate::types::EntityType;
+use crate::net::{Deadline, Messenger, Timeouts};
+use crate::types::{EntityType, Msgr};
 
 /// How long connecting, and each call, may take where nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +28,8 @@ pub struct ClusterBuilder {
     connect_timeout: Option<Duration>,
     timeouts: Timeouts,
     options: Options,
+    msgr: Option<Msgr>,
+    con_modes: Option<Vec<ConMode>>,
     hunt: HuntOptions,
 }
 
@@ -40,6 +43,8 @@ impl ClusterBuilder {
             connect_timeout: None,
             timeouts: Timeouts::default(),
             options: Options::default(),
+            msgr: None,
+            con_modes: None,
             hunt: HuntOptions::default(),
         }
     }
@@ -124,10 +129,28 @@ impl ClusterBuilder {
         self
     }
 
-    /// Features, checksums and signatures of all connections.
+    /// Features, checksums and signatures of all connections. The modes in it do not count, for
+    /// they are what [`con_modes`](Self::con_modes) or the configuration says.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Which messenger is spoken with monitors and daemons; otherwise what `ms mode` says
+    /// ([`Config::ms_mode`]), and that of the options if nothing does. Where only secure mode is
+    /// allowed messenger v1 is never spoken.
+    #[must_use]
+    pub fn msgr(mut self, msgr: Msgr) -> Self {
+        self.msgr = Some(msgr);
+        self
+    }
+
+    /// The connection modes of messenger v2 that are allowed with everybody, the best first;
+    /// otherwise what `ms mode` says, and `ms mon client mode` and `ms client mode` if nothing does.
+    #[must_use]
+    pub fn con_modes(mut self, modes: &[ConMode]) -> Self {
+        self.con_modes = Some(modes.to_vec());
         self
     }
 
@@ -157,9 +180,10 @@ impl ClusterBuilder {
             None => seconds("client_mount_timeout")?.unwrap_or(timeout),
         };
         let deadline = Deadline::after(connect_timeout);
+        let options = with_modes(self.options, self.msgr, self.con_modes.as_deref(), &config)?;
         let (auth, keyless) = auth_client(&config, self.key)?;
-        let targets = resolve(config.mon_hosts().map_err(config_error)?, deadline)?;
-        let messenger = Messenger::new(EntityType::CLIENT, self.options, self.timeouts)?;
+        let targets = resolve(config.mon_hosts().map_err(config_error)?, &options, deadline)?;
+        let messenger = Messenger::new(EntityType::CLIENT, options, self.timeouts)?;
         let mon = MonClient::new(messenger.clone(), auth.clone(), targets, self.hunt)?;
         let cluster = Cluster::new(messenger, auth, mon, timeout);
         match (cluster.mon().authenticate(deadline), keyless) {
@@ -176,6 +200,31 @@ impl ClusterBuilder {
 
 fn config_error(e: crate::config::ConfigError) -> Error {
     Error::new(ErrorKind::Config, e.to_string()).with_source(e)
+}
+
+/// The options, with messenger and connection modes as the program or the configuration has them.
+fn with_modes(
+    options: Options,
+    msgr: Option<Msgr>,
+    con_modes: Option<&[ConMode]>,
+    config: &Config,
+) -> Result<Options> {
+    let ms_mode = config.ms_mode().map_err(config_error)?;
+    let modes = |peer| match (con_modes, ms_mode) {
+        (Some([]), _) => Err(Error::new(ErrorKind::Config, "no connection mode is allowed")),
+        (Some(modes), _) => Ok(ConMode::list(modes)),
+        (None, Some(ms_mode)) => Ok(ms_mode.con_modes()),
+        (None, None) => {
+            let modes = config.con_modes(EntityType::CLIENT, peer).map_err(config_error)?;
+            Ok(ConMode::list(&modes))
+        }
+    };
+    Ok(Options {
+        msgr: msgr.or_else(|| ms_mode.map(MsMode::msgr)).unwrap_or(options.msgr),
+        mon_modes: modes(EntityType::MON)?,
+        modes: modes(EntityType::OSD)?,
+        ..options
+    })
 }
 
 /// Name, key and methods of the entity; and why there is no key, where it may go without.
@@ -213,45 +262,62 @@ fn find_key(config: &Config) -> Result<CryptoKey> {
     config.keyring().map_err(broken)?.key(config.name()).cloned().map_err(broken)
 }
 
-/// The monitors' addresses of messenger v1.
-fn resolve(hosts: Vec<MonHost>, deadline: Deadline) -> Result<Vec<MonTarget>> {
-    let resolver = Resolver::default();
-    let mut targets = Vec::new();
-    let mut failed = None;
-    let mut only_v2 = None;
-    for host in hosts {
-        let resolved = match &host.at {
-            MonAddr::Addrs(_) => vec![host],
-            MonAddr::Host { host: name, port } => {
-                match resolver.resolve(name, *port, deadline) {
-                    Ok(addrs) => {
-                        let ips: Vec<_> = addrs.iter().map(|a| a.ip()).collect();
-                        host.resolved(&ips)
-                    }
-                    Err(e) => {
-                        // One monitor that is not found does not keep us from the others.
-                        log::warn!("{e}");
-                        failed = Some(e);
-                        continue;
-                    }
-                }
-            }
-        };
-        for mon in resolved {
-            let MonAddr::Addrs(addrs) = mon.at else { continue };
-            match addrs.legacy() {
-                Some(addr) => targets.push(MonTarget { rank: targets.len(), addr }),
-                None => only_v2 = Some(addrs),
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ConMode::{Crc, Secure};
+
+    /// What messenger is spoken with everybody, and in which modes with the monitors and others.
+    fn chosen(
+        conf: &[(&str, &str)],
+        msgr: Option<Msgr>,
+        con_modes: Option<&[ConMode]>,
+    ) -> Result<(Msgr, Vec<ConMode>, Vec<ConMode>)> {
+        let builder = Config::builder(Env::default()).no_config_file();
+        let config = conf.iter().fold(builder, |c, (option, value)| c.set(option, *value));
+        let options = Options { msgr: Msgr::Auto, ..Options::default() };
+        let options = with_modes(options, msgr, con_modes, &config.load().unwrap())?;
+        Ok((options.msgr, options.mon_modes.to_vec(), options.modes.to_vec()))
     }
-    match (targets.is_empty(), failed, only_v2) {
-        (false, ..) => Ok(targets),
-        (_, Some(e), _) => Err(e),
-        (_, _, Some(addrs)) => Err(Error::new(
-            ErrorKind::Config,
-            format!("mon host has no address of messenger v1, only {addrs}"),
-        )),
-        _ => Err(Error::new(ErrorKind::Config, "mon host names no monitor")),
+
+    #[test]
+    fn the_program_stands_above_ms_mode_and_that_above_the_others() {
+        let defaults = (Msgr::Auto, vec![Secure, Crc], vec![Crc, Secure]);
+        assert_eq!(chosen(&[], None, None).unwrap(), defaults);
+        let ceph = [("ms mon client mode", "crc"), ("ms client mode", "secure crc")];
+        let modes = (Msgr::Auto, vec![Crc], vec![Secure, Crc]);
+        assert_eq!(chosen(&ceph, None, None).unwrap(), modes);
+        let kernel = [&ceph[..], &[("ms mode", "secure")]].concat();
+        assert_eq!(chosen(&kernel, None, None).unwrap(), (Msgr::V2, vec![Secure], vec![Secure]));
+        let kernel = [&ceph[..], &[("ms mode", "legacy")]].concat();
+        assert_eq!(chosen(&kernel, None, None).unwrap(), (Msgr::V1, vec![Crc], vec![Crc]));
+        let kernel = [&ceph[..], &[("ms mode", "prefer-secure")]].concat();
+        let both = vec![Secure, Crc];
+        assert_eq!(chosen(&kernel, None, None).unwrap(), (Msgr::V2, both.clone(), both.clone()));
+        assert_eq!(
+            chosen(&kernel, Some(Msgr::Auto), Some(&[Crc])).unwrap(),
+            (Msgr::Auto, vec![Crc], vec![Crc])
+        );
+        assert_eq!(chosen(&kernel, Some(Msgr::V1), None).unwrap(), (Msgr::V1, both.clone(), both));
+        let twice = [Secure, Secure, Crc];
+        assert_eq!(chosen(&[], None, Some(&twice)).unwrap().1, [Secure, Crc]);
+    }
+
+    #[test]
+    fn what_cannot_be_said_of_modes_is_an_error() {
+        for (conf, says) in [
+            (&[("ms mode", "v2")][..], "ms_mode"),
+            (&[("ms client mode", "legacy")], "ms_client_mode"),
+            (&[("ms mon client mode", ";")], "ms_mon_client_mode"),
+        ] {
+            let e = chosen(conf, None, None).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Config);
+            assert!(e.to_string().contains(says), "{e}");
+        }
+        let e = chosen(&[], None, Some(&[])).unwrap_err();
+        assert_eq!(
+            (e.kind(), e.to_string().as_str()),
+            (ErrorKind::Config, "no connection mode is allowed")
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod command;
 mod session;
+mod targets;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,17 +16,17 @@ use session::Session;
 pub use builder::ClusterBuilder;
 pub use command::Command;
 
-use crate::auth::{AuthClient, EntityName};
+use crate::auth::{AuthClient, AuthError, EntityName, MonLogin};
 use crate::denc::DecodeError;
 use crate::error::{CommandOutput, Error, ErrorKind, Result};
 use crate::messages::Body;
 use crate::messages::mgr::{MMgrCommand, MMgrCommandReply};
 use crate::messages::osd::{MCommand, MCommandReply};
 use crate::mon::{MapEvents, MgrMap, MonClient, MonMap};
-use crate::msgr::{Message, Peer, Policy};
+use crate::msgr::{Fault, Message, Peer, Policy};
 use crate::net::{Connection, Deadline, Dispatcher, Messenger};
 use crate::osd::OSDMap;
-use crate::types::{EntityAddrVec, EntityType, Epoch, Features, Fsid, GlobalId};
+use crate::types::{EntityAddr, EntityAddrVec, EntityType, Epoch, Features, Fsid, GlobalId};
 
 /// Logins that a daemon may refuse before a command gives up: the first may be for a ticket that
 /// has just expired, the second for one that the daemon does not know yet.
@@ -199,7 +200,7 @@ impl Cluster {
 
     /// Opens a connection of the caller's own to a daemon, with this client's tickets: for messages
     /// that this library does not know. It dials at once, and ends with its last handle or with
-    /// [`Cluster::close`].
+    /// [`Cluster::close`]. At a monitor's address of messenger v2 it logs in anew.
     pub fn open_connection(
         &self,
         peer: Peer,
@@ -208,7 +209,22 @@ impl Cluster {
         if let Some((kind, text)) = self.inner.lock().closed {
             return Err(Error::new(kind, text));
         }
-        self.inner.messenger.connect(peer, self.inner.auth.clone(), dispatcher)
+        // A daemon's authorizer comes from the login of this handle; a monitor wants a login.
+        let auth = Arc::new(MonLogin::new(self.inner.auth.clone()));
+        self.inner.messenger.connect(peer, auth, dispatcher)
+    }
+
+    /// Where a peer is dialled that has these addresses, as a map gives them: by the builder's
+    /// [`msgr`](ClusterBuilder::msgr) and its kin at one of messenger v2 or v1.
+    pub fn addr_of(
+        &self,
+        name: crate::types::EntityName,
+        addrs: &EntityAddrVec,
+    ) -> Result<EntityAddr> {
+        let options = self.inner.messenger.local().options;
+        options
+            .choose(EntityType::CLIENT, name.entity_type, addrs)
+            .map_err(|e| Error::new(ErrorKind::Protocol, format!("{name} has {e}")).with_source(e))
     }
 
     /// For a Ctrl-C handler: ends the calls of all clones.
@@ -241,6 +257,8 @@ impl Cluster {
             };
             self.inner.forget(target, &session);
             match error.kind() {
+                // Such as no connection mode in common: new tickets do not mend it.
+                ErrorKind::Auth if is_final(&error) => return Err(error),
                 ErrorKind::Auth => {
                     refusals += 1;
                     self.mon().renew_now();
@@ -297,11 +315,7 @@ impl Cluster {
     /// The session with the daemon at that place; a new one where there is none, or where the
     /// daemon has moved.
     fn session(&self, target: Target, place: &Place) -> Result<Arc<Session>> {
-        let addr = place.addrs.legacy().ok_or_else(|| {
-            let text =
-                format!("{} has no address of messenger v1, only {}", place.name, place.addrs);
-            Error::new(ErrorKind::Protocol, text)
-        })?;
+        let addr = self.addr_of(place.name, &place.addrs)?;
         let mut sessions = self.inner.lock();
         if let Some((kind, text)) = sessions.closed {
             return Err(Error::new(kind, text));
@@ -349,6 +363,11 @@ impl Inner {
             open.remove(&target);
         }
     }
+}
+
+/// Whether every attempt to authenticate would end like this one.
+fn is_final(error: &Error) -> bool {
+    matches!(error.fault(), Some(Fault::Auth(e)) if AuthError::is_final(e))
 }
 
 /// A command that the manager serves for the cluster.

@@ -37,6 +37,7 @@ mod expand;
 mod keyring;
 mod load;
 mod mon_host;
+mod ms_mode;
 mod value;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ pub use env::Env;
 pub use error::{ConfigError, Origin};
 pub use load::ConfigBuilder;
 pub use mon_host::{MON_PORT_IANA, MON_PORT_LEGACY, MonAddr, MonHost};
+pub use ms_mode::MsMode;
 
 use crate::auth::{ConMode, EntityName};
 use crate::ini::{Ini, IniValue, normalize_key};
@@ -250,6 +252,13 @@ impl Config {
             (!modes.is_empty()).then_some(modes)
         })?;
         Ok(modes.unwrap_or_default())
+    }
+
+    /// `ms mode`, if it is set. Ceph's programs do not know it; with the kernel's client it is a mount
+    /// option. It is meant to stand above `ms client mode` and its kin.
+    pub fn ms_mode(&self) -> Result<Option<MsMode>, ConfigError> {
+        let expected = "one of legacy, crc, secure, prefer-crc and prefer-secure";
+        self.parsed("ms_mode", expected, MsMode::from_name)
     }
 
     fn set_at(&mut self, level: Level, key: String, value: Zeroizing<String>) {

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::types::Msgr;
 
 fn with_file(text: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
@@ -296,5 +297,27 @@ fn connection_modes_by_who_talks_to_whom() {
     assert_eq!(modes("Secure rdma crc"), Some(vec![crc]));
     for none in ["legacy", "CRC", ",;"] {
         assert_eq!(modes(none), None, "{none}");
+    }
+}
+
+#[test]
+fn the_kernels_option_for_messenger_and_modes() {
+    let (crc, secure) = (ConMode::Crc, ConMode::Secure);
+    assert_eq!(config("").ms_mode().unwrap(), None);
+    for (text, msgr, modes) in [
+        ("legacy", Msgr::V1, &[crc][..]),
+        ("crc", Msgr::V2, &[crc]),
+        ("secure", Msgr::V2, &[secure]),
+        ("prefer-crc", Msgr::V2, &[crc, secure]),
+        ("prefer-secure", Msgr::V2, &[secure, crc]),
+    ] {
+        let mode = config(&format!("[client]\nms mode = {text}\n")).ms_mode().unwrap().unwrap();
+        assert_eq!((mode.msgr(), mode.con_modes()), (msgr, modes), "{text}");
+    }
+    for bad in ["v1", "Secure", "crc secure", "prefer_crc"] {
+        let mut config = config("");
+        config.set("ms_mode", bad);
+        let e = config.ms_mode().unwrap_err().to_string();
+        assert!(e.contains(bad) && e.contains("ms_mode") && e.contains("prefer-secure"), "{e}");
     }
 }

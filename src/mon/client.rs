@@ -22,12 +22,12 @@ use crate::net::{Connection, Deadline, Messenger, Timer, Waiter, check_lengths};
 use crate::osd::OSDMap;
 use crate::types::{EntityAddr, Epoch, Features, Fsid, GlobalId, Tid};
 
-/// The monitors that are known before a monmap is.
+/// An address at which a monitor may be dialled. One that has several is as many targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonTarget {
     /// Its rank, or its place in the list that is known before there are ranks.
     pub rank: usize,
-    /// Its address of messenger v1.
+    /// Where, and by its type in which messenger.
     pub addr: EntityAddr,
 }
 

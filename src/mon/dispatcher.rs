@@ -2,7 +2,7 @@ use std::sync::{Arc, Weak};
 
 use super::client::{Inner, State};
 use super::events::MapEvent;
-use super::hunt::{Pending, auth_message};
+use super::hunt::{Login, Pending, auth_message};
 use super::{MgrMap, MonMap};
 use crate::auth::{AuthError, Progress};
 use crate::denc::{Decode, DecodeError};
@@ -22,7 +22,7 @@ pub(super) struct MonDispatcher(pub(super) Weak<Inner>);
 impl Dispatcher for MonDispatcher {
     fn connected(&self, con: &Connection) {
         if let Some(inner) = self.0.upgrade() {
-            inner.start_auth(con);
+            inner.opened(con);
         }
     }
 
@@ -105,11 +105,11 @@ impl Inner {
         let epoch = state.monmap_epoch();
         let hunting = !state.is_active(con);
         let handler = if hunting {
-            state
-                .hunt
-                .pending
-                .get_mut(&con.id())
-                .and_then(|Pending { handler, .. }| handler.as_mut())
+            match state.hunt.pending.get_mut(&con.id()) {
+                Some(Pending { login: Login::Handler(handler), .. }) => Some(handler),
+                // It was not asked, and what comes unasked is no login.
+                _ => None,
+            }
         } else {
             state.active.as_mut().map(|a| &mut a.handler)
         };
@@ -163,7 +163,7 @@ impl Inner {
         if state.monmap.as_ref().is_some_and(|old| old.epoch > map.epoch) {
             return Ok(());
         }
-        let targets = super::targets(&map);
+        let targets = super::targets(&map, &self.messenger);
         if !targets.is_empty() {
             state.targets = targets;
         }

@@ -1,13 +1,17 @@
 //! The hunt: several monitors are tried at once, and the first that lets us in is kept.
+//!
+//! With messenger v1 the login is messages on the open connection; with v2 it is part of the
+//! handshake, and a connection that is open is logged in. In a round all addresses of v2 come before
+//! those of v1: these are tried when none of the others is under way any more, or after the interval
+//! of [`HuntOptions`](super::HuntOptions), whichever comes first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::client::{Active, Inner, MonClient, State, until};
+use super::client::{Active, Inner, MonClient, MonTarget, State, until};
 use super::dispatcher::MonDispatcher;
-use crate::auth::AuthRequest;
-use crate::auth::{AuthClientHandler, AuthError};
+use crate::auth::{AuthClientHandler, AuthError, AuthProvider, AuthRequest, MonLogin};
 use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::messages::auth::MAuth;
@@ -15,7 +19,7 @@ use crate::messages::{Body, PaxosHeader};
 use crate::msgr::Message;
 use crate::msgr::{Fault, Peer, Policy};
 use crate::net::{Connection, Timer};
-use crate::types::{EntityName, EntityType, Epoch, Features};
+use crate::types::{AddrType, EntityName, EntityType, Epoch, Features};
 
 /// Longest pause between two rounds over all monitors.
 const MAX_PAUSE: Duration = Duration::from_secs(3);
@@ -24,7 +28,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Hunt {
     pub(super) running: bool,
-    /// The targets that this round has still to try, by their index.
+    /// The targets that this round has still to try, by their index; the next one is the last.
     untried: Vec<usize>,
     /// Connections that are not logged in yet, by their id.
     pub(super) pending: BTreeMap<u64, Pending>,
@@ -38,19 +42,40 @@ pub(super) struct Hunt {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) con: Connection,
-    /// The login, once the connection is open.
-    pub(super) handler: Option<AuthClientHandler>,
+    pub(super) login: Login,
+}
+
+/// How far the login of a connection is.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// It begins when the connection is open.
+    None,
+    /// It goes on in the handshake of messenger v2.
+    Handshake(Arc<MonLogin>),
+    /// It goes on with messages, or is complete.
+    Handler(AuthClientHandler),
 }
 
 impl Hunt {
     /// What is under way, or what went wrong, in one line.
     pub(super) fn describe(&self) -> String {
-        let pending = self.pending.values().map(|p| match &p.handler {
-            Some(_) => format!("{}: no reply to MAuth yet", p.con.peer()),
-            None => p.con.describe(),
+        let pending = self.pending.values().map(|p| match &p.login {
+            Login::Handler(_) => format!("{}: no reply to MAuth yet", p.con.peer()),
+            Login::None | Login::Handshake(_) => p.con.describe(),
         });
         let parts: Vec<_> = pending.chain(self.failures.values().cloned()).collect();
         if parts.is_empty() { "no monitor was tried".to_owned() } else { parts.join("; ") }
+    }
+
+    /// Whether the next target must wait for those that are being tried: one of v1 for those of v2,
+    /// or it might be open first.
+    fn must_wait(&self, targets: &[MonTarget]) -> bool {
+        let next = self.untried.last().and_then(|&i| targets.get(i));
+        next.is_some_and(|next| {
+            let mut under_way = self.pending.values().map(|p| p.con.peer().addr);
+            next.addr.addr_type != AddrType::MSGR2
+                && under_way.any(|addr| addr.addr_type == AddrType::MSGR2)
+        })
     }
 }
 
@@ -85,17 +110,23 @@ impl Inner {
 
     fn new_round(self: &Arc<Self>, state: &mut State) {
         state.generation += 1;
-        state.hunt.untried = shuffled(state.targets.len());
+        state.hunt.untried = order(&state.targets);
         state.hunt.hopeless = true;
-        for _ in 0..self.options.parallel.max(1) {
-            self.try_next(state);
-        }
+        self.try_some(state);
         if state.hunt.pending.is_empty() {
             // Not even a socket or a thread was to be had: nobody will call back.
             let pause = state.backoff.failed();
             return self.new_round_after(pause, state);
         }
         self.hunt_tick(state.generation);
+    }
+
+    /// Tries one more monitor, and others beside it, up to as many as may be tried at once.
+    fn try_some(self: &Arc<Self>, state: &mut State) {
+        while !state.hunt.must_wait(&state.targets)
+            && self.try_next(state)
+            && state.hunt.pending.len() < self.options.parallel
+        {}
     }
 
     /// Tries one more monitor of this round; false where there is none left.
@@ -108,14 +139,21 @@ impl Inner {
             policy: Policy::LOSSY_CLIENT,
         };
         let dispatcher = Arc::new(MonDispatcher(Arc::downgrade(self)));
-        match self.messenger.connect(peer, self.auth.clone(), dispatcher) {
+        let (auth, login): (Arc<dyn AuthProvider>, _) = match peer.addr.addr_type {
+            AddrType::MSGR2 => {
+                let login = Arc::new(MonLogin::new(self.auth.clone()));
+                (login.clone(), Login::Handshake(login))
+            }
+            _ => (self.auth.clone(), Login::None),
+        };
+        match self.messenger.connect(peer, auth, dispatcher) {
             Ok(con) => {
-                log::debug!("trying {peer}");
-                state.hunt.pending.insert(con.id(), Pending { con, handler: None });
+                log::debug!("trying {} at {}", peer.name, peer.addr);
+                state.hunt.pending.insert(con.id(), Pending { con, login });
             }
             Err(e) => {
                 state.hunt.hopeless = false;
-                state.hunt.failures.insert(peer.to_string(), e.to_string());
+                state.hunt.failures.insert(peer.addr.to_string(), e.to_string());
             }
         }
         true
@@ -133,13 +171,31 @@ impl Inner {
         });
     }
 
-    /// A connection that was being tried is open: the login begins.
-    pub(super) fn start_auth(self: &Arc<Self>, con: &Connection) {
+    /// A connection that was being tried is open: the login begins, or is done.
+    pub(super) fn opened(self: &Arc<Self>, con: &Connection) {
         let mut state = self.lock();
+        let Some(pending) = state.hunt.pending.get_mut(&con.id()) else { return };
+        let Login::Handshake(login) = &pending.login else {
+            return self.start_auth(&mut state, con);
+        };
+        match login.take() {
+            Some(handler) => {
+                pending.login = Login::Handler(handler);
+                self.finish_hunting(&mut state, con);
+            }
+            None => {
+                let text = format!("{}: open without a login", con.peer());
+                let error = Error::new(ErrorKind::Protocol, text);
+                self.pending_failed(&mut state, con, error);
+            }
+        }
+    }
+
+    fn start_auth(self: &Arc<Self>, state: &mut State, con: &Connection) {
         let epoch = state.monmap_epoch();
         let Some(pending) = state.hunt.pending.get_mut(&con.id()) else { return };
         let (handler, request) = self.auth.start();
-        pending.handler = Some(handler);
+        pending.login = Login::Handler(handler);
         let _ = con.send_now(auth_message(request, epoch));
         // A monitor outside of the quorum lets logins wait; there are others.
         let (weak, id) = (Arc::downgrade(self), con.id());
@@ -158,25 +214,22 @@ impl Inner {
             return;
         }
         log::info!("{e}");
-        let login = e.fault::<AuthError>();
+        let fault = e.fault::<Fault>();
+        let login = match fault {
+            Some(Fault::Auth(login)) => Some(login),
+            _ => e.fault::<AuthError>(),
+        };
         let fresh = matches!(login, Some(AuthError::OldTicketRefused { .. }));
-        let denied = matches!(
-            login,
-            Some(
-                AuthError::Denied { .. }
-                    | AuthError::NoCommonProtocol
-                    | AuthError::NoKey
-                    | AuthError::Crypto(_)
-            )
-        );
+        let denied = login.is_some_and(AuthError::is_final);
         // A router or a daemon that is starting may close or refuse; another protocol stays one.
-        let hopeless = match e.fault::<Fault>() {
-            Some(Fault::BadBanner) => true,
-            Some(fault) => fault.is_final(),
-            None => login.is_some() && !fresh,
+        let hopeless = match (login, fault) {
+            (Some(_), _) => !fresh,
+            (None, Some(Fault::BadBanner)) => true,
+            (None, Some(fault)) => fault.is_final(),
+            (None, None) => false,
         };
         state.hunt.hopeless &= hopeless;
-        state.hunt.failures.insert(con.peer().to_string(), e.to_string());
+        state.hunt.failures.insert(con.peer().addr.to_string(), e.to_string());
         // All monitors have the same keys, and the same answer to give.
         if denied {
             let text = state.hunt.describe();
@@ -186,8 +239,10 @@ impl Inner {
             // The same monitor lets us in as somebody new.
             let addr = con.peer().addr;
             state.hunt.untried.extend(state.targets.iter().position(|t| t.addr == addr));
+            self.try_next(state);
+        } else {
+            self.try_some(state);
         }
-        self.try_next(state);
         if !state.hunt.pending.is_empty() {
             return;
         }
@@ -232,7 +287,7 @@ impl Inner {
 
     /// The login of a connection has succeeded: it is the session from now on.
     pub(super) fn finish_hunting(self: &Arc<Self>, state: &mut State, con: &Connection) {
-        let Some(Pending { con, handler: Some(mut handler) }) =
+        let Some(Pending { con, login: Login::Handler(mut handler) }) =
             state.hunt.pending.remove(&con.id())
         else {
             return;
@@ -316,13 +371,43 @@ pub(super) fn auth_message(request: AuthRequest, monmap_epoch: Epoch) -> Message
     MAuth { paxos, protocol, auth_payload: payload, monmap_epoch }.to_message(Features::SUPPORTED)
 }
 
-/// The numbers 0..n in random order.
-fn shuffled(n: usize) -> Vec<usize> {
-    let mut ranks: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
+/// The targets by their index, to be taken from the end: in random order, all of messenger v2 before
+/// those of v1.
+fn order(targets: &[MonTarget]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    for i in (1..order.len()).rev() {
         // Without random numbers the order is the same each time, which is no harm.
         let random = crypto::random().unwrap_or_default();
-        ranks.swap(i, u32::from_ne_bytes(random) as usize % (i + 1));
+        order.swap(i, u32::from_ne_bytes(random) as usize % (i + 1));
     }
-    ranks
+    order.sort_by_key(|&i| targets.get(i).map(|target| target.addr.addr_type));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_round_goes_over_all_of_v2_before_v1_and_in_any_order() {
+        let targets: Vec<_> = (0..6)
+            .map(|i| {
+                let text = format!("v{}:10.0.0.1:{}", 1 + i % 2, 1000 + i);
+                MonTarget { rank: i / 2, addr: text.parse().unwrap() }
+            })
+            .collect();
+        let mut first = BTreeSet::new();
+        for _ in 0..1000 {
+            let mut order = order(&targets);
+            let rest = order.split_off(3);
+            assert!(order.iter().all(|i| targets[*i].addr.addr_type == AddrType::LEGACY));
+            assert!(rest.iter().all(|i| targets[*i].addr.addr_type == AddrType::MSGR2));
+            first.insert(rest[2]);
+            order.extend(rest);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+        }
+        assert_eq!(first.into_iter().collect::<Vec<_>>(), [1, 3, 5]);
+    }
 }

@@ -17,13 +17,17 @@ pub use events::{MapEvent, MapEvents};
 pub use mgrmap::{MgrMap, StandbyInfo};
 pub use monmap::{AuthCiphers, ElectionStrategy, MonFeatures, MonInfo, MonMap};
 
-/// The monitors of a map that have an address of messenger v1, in the order of their ranks.
-fn targets(map: &MonMap) -> Vec<MonTarget> {
+use crate::net::Messenger;
+use crate::types::EntityType;
+
+/// The addresses of a map's monitors that may be dialled, in the order of the ranks.
+fn targets(map: &MonMap, messenger: &Messenger) -> Vec<MonTarget> {
+    let local = messenger.local();
+    let of = |addrs| local.options.candidates(local.name().entity_type, EntityType::MON, addrs);
+    let addrs = |rank| of(&map.mon_of_rank(rank)?.public_addrs).ok();
     (0..map.size())
-        .filter_map(|rank| {
-            let mon = map.mon_of_rank(rank)?;
-            Some(MonTarget { rank, addr: mon.public_addrs.legacy()? })
-        })
+        .filter_map(|rank| Some((rank, addrs(rank)?)))
+        .flat_map(|(rank, addrs)| addrs.into_iter().map(move |addr| MonTarget { rank, addr }))
         .collect()
 }
 

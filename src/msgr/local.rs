@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::auth::ConMode;
 use crate::types::{
-    AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Features, GlobalSeq,
+    AddrType, EntityAddr, EntityAddrVec, EntityName, EntityType, Features, GlobalSeq, Msgr, NoAddr,
 };
 
 /// Switches of a messenger that hold for all its connections.
@@ -13,6 +13,8 @@ pub struct Options {
     pub crc_data: bool,
     /// Sign messages and check signatures where the session has a key (`cephx_sign_messages`).
     pub sign_messages: bool,
+    /// Which messenger is spoken with whom this side dials by its address vector.
+    pub msgr: Msgr,
     /// How the frames of messenger v2 may be kept from harm on a connection with a monitor, the best
     /// first (`ms_mon_client_mode` and its kin).
     pub mon_modes: &'static [ConMode],
@@ -29,6 +31,7 @@ impl Default for Options {
         Self {
             crc_data: true,
             sign_messages: true,
+            msgr: Msgr::Auto,
             mon_modes: &[ConMode::Secure, ConMode::Crc],
             modes: &[ConMode::Crc, ConMode::Secure],
             supported: Features::SUPPORTED,
@@ -44,6 +47,37 @@ impl Options {
             true => self.mon_modes,
             false => self.modes,
         }
+    }
+
+    /// Where an entity of type `own` may dial a peer of type `peer` that has these addresses, the best
+    /// first; not empty. Messenger v1 keeps nobody from reading along, so it is spoken only where
+    /// crc mode would be allowed too.
+    pub fn candidates(
+        &self,
+        own: EntityType,
+        peer: EntityType,
+        addrs: &EntityAddrVec,
+    ) -> Result<Vec<EntityAddr>, NoAddr> {
+        if self.con_modes(own, peer).contains(&ConMode::Crc) {
+            return addrs.candidates(self.msgr);
+        }
+        match (self.msgr, addrs.candidates(Msgr::V2)) {
+            (Msgr::V1, _) => Err(NoAddr::V1NotSecure),
+            (Msgr::Auto, Err(_)) if addrs.legacy().is_some() => {
+                Err(NoAddr::NotSecure(addrs.clone()))
+            }
+            (_, candidates) => candidates,
+        }
+    }
+
+    /// The best of these.
+    pub fn choose(
+        &self,
+        own: EntityType,
+        peer: EntityType,
+        addrs: &EntityAddrVec,
+    ) -> Result<EntityAddr, NoAddr> {
+        self.candidates(own, peer, addrs)?.first().copied().ok_or(NoAddr::None)
     }
 }
 
@@ -90,7 +124,7 @@ impl Local {
         // Of two protocols, each has its own port, and v2 comes first.
         all.listens.sort_by_key(|addr| addr.addr_type != AddrType::MSGR2);
         let legacy = addrs.iter().find(|addr| addr.addr_type == AddrType::LEGACY);
-        all.addr.sockaddr = legacy.or(addrs.first()).and_then(|addr| addr.sockaddr);
+        all.addr.sockaddr = legacy.or_else(|| addrs.first()).and_then(|addr| addr.sockaddr);
     }
 
     fn lock(&self) -> MutexGuard<'_, Addrs> {
@@ -180,5 +214,41 @@ mod tests {
         local.set_addrs(&["v1:0.0.0.0:6800".parse().unwrap()]);
         local.learn_addr("v1:10.0.0.1:5/0".parse().unwrap());
         assert_eq!(local.addr().to_string(), "v1:10.0.0.1:6800/9", "it listens there");
+    }
+
+    #[test]
+    fn messenger_v1_is_not_spoken_where_only_secure_mode_is_allowed() {
+        let (v2, v1) = ("v2:10.0.0.1:3300/0", "v1:10.0.0.1:6789/0");
+        let addrs = |texts: &[&str]| {
+            EntityAddrVec(texts.iter().map(|text| text.parse().unwrap()).collect())
+        };
+        let secure: &[ConMode] = &[ConMode::Secure];
+        let dialled = |msgr, mon_modes, peer, texts: &[&str]| {
+            let options = Options { msgr, mon_modes, ..Options::default() };
+            match options.candidates(EntityType::CLIENT, peer, &addrs(texts)) {
+                Ok(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                Err(e) => e.to_string(),
+            }
+        };
+        let (mon, osd) = (EntityType::MON, EntityType::OSD);
+        let either = Options::default().mon_modes;
+        assert_eq!(dialled(Msgr::Auto, either, mon, &[v2, v1]), format!("{v2} {v1}"));
+        assert_eq!(dialled(Msgr::Auto, secure, mon, &[v2, v1]), v2);
+        // It is the monitors alone that must be secure here.
+        assert_eq!(dialled(Msgr::Auto, secure, osd, &[v2, v1]), format!("{v2} {v1}"));
+        assert_eq!(dialled(Msgr::V1, secure, osd, &[v2, v1]), v1);
+        assert_eq!(
+            dialled(Msgr::Auto, secure, mon, &[v1]),
+            format!("no address of messenger v2, only {v1}: messenger v1 has no secure mode")
+        );
+        assert_eq!(
+            dialled(Msgr::V2, secure, mon, &[v1]),
+            format!("no address of messenger v2, only {v1}")
+        );
+        assert_eq!(
+            dialled(Msgr::V1, secure, mon, &[v2, v1]),
+            "no address to dial: messenger v1 has no secure mode, and no other is allowed"
+        );
+        assert_eq!(dialled(Msgr::Auto, secure, mon, &[]), "no address");
     }
 }

@@ -42,7 +42,8 @@ enum Owner {
     Header(u64),
     /// Segments and footer.
     Body(u64),
-    /// What follows the header in a frame of messenger v2: it goes out as it is.
+    /// What follows the header in a frame of messenger v2, or all of one that is sealed: it goes out
+    /// as it is.
     Rest(u64),
 }
 
@@ -74,7 +75,7 @@ pub(crate) enum Revoked {
     Whole,
     /// Its header had been begun: zeros take the place of the rest.
     Half,
-    /// Its frame, of messenger v2, had been begun and goes out whole.
+    /// Its frame, of messenger v2, had been begun or sealed, and goes out whole.
     Begun,
 }
 
@@ -88,6 +89,11 @@ impl OutKvec {
     /// Whether everything has been written.
     pub fn is_empty(&self) -> bool {
         self.unsent == 0
+    }
+
+    /// How many pieces they are in.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Bytes that are not written yet.
@@ -138,9 +144,10 @@ impl OutKvec {
         self.push_copy(id.map_or(Owner::Control, Owner::Header), bytes);
     }
 
-    /// The same without a copy.
-    pub(crate) fn begin_sealed(&mut self, id: Option<u64>, bytes: Bytes) {
-        self.push(id.map_or(Owner::Control, Owner::Header), Piece::Shared(bytes));
+    /// Adds a whole frame that is sealed, without a copy. It goes out whatever is revoked: its nonces
+    /// are used, and the peer counts them.
+    pub(crate) fn add_sealed(&mut self, id: Option<u64>, bytes: Bytes) {
+        self.add_rest(id, bytes);
     }
 
     /// Adds a segment to the frame that was begun last, without a copy.
@@ -161,7 +168,8 @@ impl OutKvec {
 
     /// Takes back a message: wholly if no byte of it has gone out, else zeros follow in place of
     /// what is left, footer included, so that the receiver finds it incomplete. A frame of messenger v2
-    /// that was begun goes out whole: a checksum of it or its tag would no longer be right.
+    /// that was begun goes out whole, for its checksums would no longer be right; one that is sealed,
+    /// in any case.
     pub(crate) fn revoke(&mut self, id: u64) -> Revoked {
         let mine = |o: Owner| o.message() == Some(id);
         let Some(first) = self.slots.iter().position(|(o, _)| mine(*o)) else {
@@ -379,13 +387,13 @@ mod tests {
     #[test]
     fn a_frame_of_v2_that_was_begun_goes_out_whole() {
         let frame = [&[b'p'; 77][..], &[b'd'; 100], &[b'e'; 13]].concat();
-        for written in 0..=9 + frame.len() {
+        for written in 0..9 + frame.len() + 96 {
             let mut kvec = OutKvec::default();
             kvec.add(&[8; 9]);
             kvec.begin_frame(Some(7), &frame[..77]);
             kvec.add_rest(Some(7), Bytes::from(vec![b'd'; 100]));
             kvec.add_epilogue(Some(7), &frame[177..]);
-            kvec.begin_sealed(Some(8), Bytes::from(vec![b's'; 96]));
+            kvec.add_sealed(Some(8), Bytes::from(vec![b's'; 96]));
             let mut pipe = Pipe { budget: written, ..Pipe::default() };
             kvec.write_to(&mut pipe).unwrap();
             let (revoked, gone) = match written {
@@ -394,6 +402,7 @@ mod tests {
                 _ => (Revoked::Absent, 0),
             };
             assert_eq!(kvec.revoke(7), revoked, "{written} bytes");
+            assert_eq!(kvec.revoke(8), Revoked::Begun, "{written} bytes");
             assert_eq!(kvec.len(), 9 + 190 + 96 - gone - written);
             pipe.budget = usize::MAX;
             assert!(kvec.write_to(&mut pipe).unwrap());

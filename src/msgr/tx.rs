@@ -184,6 +184,7 @@ impl Tx {
     pub fn try_write(&mut self, t: &mut impl Transport, cx: &Context<'_>) -> Result<bool, Fault> {
         loop {
             if !self.out_kvec.write_to(t)? {
+                self.prepare_ahead(cx)?;
                 return Ok(false);
             }
             if self.state != ConState::Open || !self.has_work() {
@@ -191,6 +192,15 @@ impl Tx {
             }
             self.prepare_write(cx)?;
         }
+    }
+
+    /// While the peer takes what the transport has, the next frame can be sealed.
+    fn prepare_ahead(&mut self, cx: &Context<'_>) -> Result<(), Fault> {
+        let sealed = self.con_mode == Some(ConMode::Secure) && self.out_kvec.slots() <= 1;
+        if sealed && self.state == ConState::Open && !self.session.out_queue.is_empty() {
+            self.prepare_write(cx)?;
+        }
+        Ok(())
     }
 
     /// Fills the out buffer: keepalives first, then messages, then an ack of its own.
@@ -203,7 +213,8 @@ impl Tx {
         if std::mem::take(&mut self.keepalive_due) {
             framing.keepalive(out_kvec, cx.wall)?;
         }
-        while out_kvec.len() < COALESCE
+        let full = out_kvec.len() + COALESCE;
+        while out_kvec.len() < full
             && let Some(Queued { id, msg }) = session.pop()
         {
             log::trace!("{}: > {msg:?}", self.peer);
@@ -361,6 +372,12 @@ impl Tx {
     /// Whether the peer can be asked for signs of life.
     pub fn takes_keepalives(&self) -> bool {
         !self.quiet
+    }
+
+    /// Whether its silence then means something.
+    pub fn answers_keepalives(&self) -> bool {
+        let knows = self.con_mode.is_some() || self.features.has(Features::MSGR_KEEPALIVE2);
+        knows && !self.quiet
     }
 
     /// The number of the last message given to the wire, and the last that the peer acknowledged.

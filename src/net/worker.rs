@@ -17,7 +17,7 @@ use super::sock::{Interest, Sock, wait};
 use crate::crypto::random;
 use crate::limits;
 use crate::msgr::{Backoff, ConState, Consequence, Event, Fault, Rx, Throttle, con_fault};
-use crate::types::{Features, Seq};
+use crate::types::Seq;
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -296,8 +296,7 @@ impl Worker {
             let more = !out.tx.try_write(&mut sock, &self.shared.context())?;
             out.step = self.rx.awaiting();
             self.shared.notify(&out);
-            let answers =
-                out.tx.features().has(Features::MSGR_KEEPALIVE2) && out.tx.takes_keepalives();
+            let answers = out.tx.answers_keepalives();
             out.awake = false;
             let backlog = out.tx.session.queued_bytes + out.tx.out_kvec.len();
             if std::mem::replace(&mut self.backlog, backlog) != backlog && self.held_back {

@@ -269,6 +269,11 @@ impl EntityAddrVec {
         self.of_type(AddrType::LEGACY)
     }
 
+    /// By which a peer is known that speaks messenger v2: its address of that, or a client's of either.
+    pub fn msgr2_or_first(&self) -> Option<EntityAddr> {
+        self.of_type(AddrType::MSGR2).or_else(|| self.0.first().copied())
+    }
+
     /// The first address of that type.
     pub fn of_type(&self, addr_type: AddrType) -> Option<EntityAddr> {
         self.0.iter().copied().find(|a| a.addr_type == addr_type)

@@ -228,13 +228,18 @@ pub(crate) fn legacy_addr(addr: SocketAddr, nonce: u32) -> [u8; 136] {
 
 /// CRC-32C as the messenger uses it: reflected 0x82f63b78, seed 0, nothing inverted.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    crc32c_from(0, bytes)
+}
+
+/// The same with another seed, which the frames of messenger v2 have.
+pub(crate) fn crc32c_from(seed: u32, bytes: &[u8]) -> u32 {
     static TABLE: std::sync::OnceLock<[u32; 256]> = std::sync::OnceLock::new();
     let table = TABLE.get_or_init(|| {
         std::array::from_fn(|i| {
             (0..8).fold(i as u32, |c, _| if c & 1 == 1 { (c >> 1) ^ 0x82f6_3b78 } else { c >> 1 })
         })
     });
-    bytes.iter().fold(0, |c, b| (c >> 8) ^ table[usize::from(c as u8 ^ b)])
+    bytes.iter().fold(seed, |c, b| (c >> 8) ^ table[usize::from(c as u8 ^ b)])
 }
 
 /// A whole message: tag 7, header (53), segments, footer (21 with MSG_AUTH, else 13).

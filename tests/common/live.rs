@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ceph_msgr::auth::ConMode;
 use ceph_msgr::cluster::ClusterBuilder;
 use ceph_msgr::net::Deadline;
+use ceph_msgr::types::{AddrType, Msgr};
 use ceph_msgr::{Cluster, Command, Error};
 use serde_json::Value;
 
@@ -17,6 +19,44 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// How much later than its deadline a call may return, on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(10);
+
+/// What is spoken with the daemons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    V1,
+    V2Crc,
+    V2Secure,
+}
+
+impl Spoken {
+    pub(crate) const ALL: [Self; 3] = [Self::V1, Self::V2Crc, Self::V2Secure];
+
+    /// The type of the addresses that are dialled.
+    pub(crate) fn addr_type(self) -> AddrType {
+        match self {
+            Self::V1 => AddrType::LEGACY,
+            Self::V2Crc | Self::V2Secure => AddrType::MSGR2,
+        }
+    }
+
+    /// The builder of a handle that speaks nothing else.
+    pub(crate) fn by(self, builder: ClusterBuilder) -> ClusterBuilder {
+        match self {
+            Self::V1 => builder.msgr(Msgr::V1),
+            Self::V2Crc => builder.msgr(Msgr::V2).con_modes(&[ConMode::Crc]),
+            Self::V2Secure => builder.msgr(Msgr::V2).con_modes(&[ConMode::Secure]),
+        }
+    }
+
+    /// A handle of client.admin.
+    ///
+    /// # Panics
+    ///
+    /// If there is no session with a monitor within a minute.
+    pub(crate) fn connect(self, vstart: &Vstart) -> Cluster {
+        self.by(builder(vstart)).connect().expect("a session with the monitors")
+    }
+}
 
 /// For the cluster's client.admin, with a deadline that is not meant to pass.
 pub(crate) fn builder(vstart: &Vstart) -> ClusterBuilder {
@@ -130,6 +170,11 @@ impl Peer {
     pub(crate) fn black_hole() -> Self {
         let mut kept = Vec::new();
         Self::new(move |stream| kept.push(stream))
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// As `mon host` names it.

@@ -8,6 +8,7 @@ pub(crate) mod acceptor;
 pub(crate) mod client;
 pub(crate) mod dialler;
 pub(crate) mod example;
+pub(crate) mod frames;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod monitor;

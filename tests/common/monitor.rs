@@ -99,13 +99,37 @@ impl Monitor {
     }
 
     pub(crate) fn try_client(&self, messenger: Messenger) -> Result<MonClient> {
+        self.try_client_beside(&[], messenger, HuntOptions::default())
+    }
+
+    /// The same client, which knows other addresses as well.
+    pub(crate) fn client_beside(
+        &self,
+        others: &[EntityAddr],
+        messenger: Messenger,
+        hunt: HuntOptions,
+    ) -> MonClient {
+        self.try_client_beside(others, messenger, hunt).expect("a client")
+    }
+
+    /// Where it is.
+    pub(crate) fn addr(&self) -> EntityAddr {
+        EntityAddr::legacy(self.acceptor.addr(), 0)
+    }
+
+    fn try_client_beside(
+        &self,
+        others: &[EntityAddr],
+        messenger: Messenger,
+        hunt: HuntOptions,
+    ) -> Result<MonClient> {
         let services = [EntityType::MON, EntityType::OSD, EntityType::MDS, EntityType::MGR];
         let methods = [CEPH_AUTH_CEPHX, CEPH_AUTH_NONE];
         let auth = AuthClient::new(client_admin(), Some(self.key.clone()), &methods, &services);
-        let addr = EntityAddr::legacy(self.acceptor.addr(), 0);
-        let targets = vec![MonTarget { rank: 0, addr }];
+        let all = [self.addr()].into_iter().chain(others.iter().copied());
+        let targets = all.map(|addr| MonTarget { rank: 0, addr }).collect();
         let auth = Arc::new(auth.expect("a client"));
-        MonClient::new(messenger, auth, targets, HuntOptions::default())
+        MonClient::new(messenger, auth, targets, hunt)
     }
 
     /// A handle for the whole cluster, with its session open and a monmap there. The monitor's end

@@ -53,6 +53,12 @@ impl Builder {
         self.args(["--v1-only"])
     }
 
+    /// All daemons, and clients that read the same file, allow this one connection mode and no other.
+    pub(crate) fn only_mode(self, mode: &str) -> Self {
+        let of = ["mon cluster", "mon service", "mon client", "cluster", "service", "client"];
+        of.iter().fold(self, |builder, of| builder.conf(&format!("ms {of} mode = {mode}")))
+    }
+
     /// OSDs that still have their data after a restart.
     pub(crate) fn bluestore(self) -> Self {
         self.args(["--bluestore"])

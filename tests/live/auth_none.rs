@@ -3,7 +3,7 @@
 use ceph_msgr::Cluster;
 use ceph_msgr::error::ErrorKind;
 
-use crate::common::live::{LONG, assert_says, connect, fails_within, mon_json};
+use crate::common::live::{LONG, Spoken, assert_says, builder, connect, fails_within, mon_json};
 use crate::common::vstart::Vstart;
 
 #[test]
@@ -25,11 +25,23 @@ fn commands_of_every_kind_of_daemon() {
     mon_json(&cluster, "status".into());
     cluster.osd_command(0, &"version".into()).expect("of an OSD");
 
-    // No file is needed, and no key; but who insists on a proof stays out.
-    let addr = cluster.mon().peer().expect("a session").addr.sockaddr.expect("an address");
-    let mon_host = format!("v1:{addr}");
-    let bare = || Cluster::builder().no_config_file().mon_host(&mon_host).timeout(LONG);
-    mon_json(&bare().connect().expect("without a key"), "status".into());
-    let strict = bare().set("auth_client_required", "cephx").keyring(vstart.keyring());
-    assert_eq!(fails_within(LONG / 2, || strict.connect()).kind(), ErrorKind::Auth);
+    // No file is needed, and no key; but who insists on a proof stays out, and so does who insists on
+    // secrecy, for which there is no key.
+    for spoken in [Spoken::V1, Spoken::V2Crc] {
+        let addr = spoken.connect(&vstart).mon().peer().expect("a session").addr;
+        assert_eq!(addr.addr_type, spoken.addr_type());
+        let mon_host = addr.to_string();
+        let bare = || {
+            let builder = Cluster::builder().no_config_file().mon_host(&mon_host);
+            spoken.by(builder.timeout(LONG))
+        };
+        mon_json(&bare().connect().expect("without a key"), "status".into());
+        let strict = bare().set("auth_client_required", "cephx").keyring(vstart.keyring());
+        let e = fails_within(LONG / 2, || strict.connect());
+        assert_eq!(e.kind(), ErrorKind::Auth);
+        assert_says(e, &["none of the protocols"]);
+    }
+    let e = fails_within(LONG / 2, || Spoken::V2Secure.by(builder(&vstart)).connect());
+    assert_eq!(e.kind(), ErrorKind::Auth, "{e}");
+    assert_says(e, &["no connection mode", "crc"]);
 }

@@ -8,11 +8,11 @@ use ceph_msgr::auth::EntityName;
 use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::crypto::{CryptoKey, KeyType};
 use ceph_msgr::error::ErrorKind;
-use ceph_msgr::types::UTime;
+use ceph_msgr::types::{Msgr, UTime};
 use ceph_msgr::{Cluster, Error};
 
 use crate::common::live::{
-    LONG, Peer, SHORT, assert_says, builder, closed_port, connect, fails_within, mon_json,
+    LONG, Peer, SHORT, Spoken, assert_says, builder, closed_port, connect, fails_within, mon_json,
 };
 use crate::common::vstart::Vstart;
 
@@ -33,39 +33,54 @@ fn assert_error(e: &Error, kind: ErrorKind, says: &[&str]) {
     assert_says(e, says);
 }
 
-/// The port of the cluster's monitor for messenger v1, and its neighbour for v2.
+/// The ports of the cluster's monitor for messenger v1 and v2.
 fn mon_ports(vstart: &Vstart) -> (u16, u16) {
-    let addr = connect(vstart).mon().peer().expect("a session").addr;
-    let v1 = addr.sockaddr.expect("an address").port();
-    (v1, v1 - 1)
+    let port = |spoken: Spoken| {
+        let addr = spoken.connect(vstart).mon().peer().expect("a session").addr;
+        assert_eq!(addr.addr_type, spoken.addr_type());
+        addr.port()
+    };
+    (port(Spoken::V1), port(Spoken::V2Secure))
 }
 
 #[test]
 fn a_wrong_key_and_an_unknown_entity_are_refused_at_once() {
     let Some(vstart) = Vstart::shared() else { return };
-    let e = fails_within(AT_ONCE, || builder(vstart).key(random_key()).connect());
+    for spoken in Spoken::ALL {
+        who_is_refused_hears_at_once(vstart, spoken);
+    }
+}
+
+fn who_is_refused_hears_at_once(vstart: &Vstart, spoken: Spoken) {
+    let builder = || spoken.by(builder(vstart));
+    let e = fails_within(AT_ONCE, || builder().key(random_key()).connect());
     assert_error(&e, ErrorKind::Auth, &["mon.0 127.0.0.1:", "refused the login", "wrong key"]);
 
-    let nobody = builder(vstart).name(name("client.nobody")).key(random_key());
+    let nobody = builder().name(name("client.nobody")).key(random_key());
     let e = fails_within(AT_ONCE, || nobody.connect());
     assert_error(&e, ErrorKind::Auth, &["mon.0 127.0.0.1:", "refused", "unknown entity"]);
 
     // A monitor that says nothing does not make the refusal of another one wait.
-    let both = format!("v1:127.0.0.1:{},{}", mon_ports(vstart).0, Peer::black_hole().mon_host());
-    let e = fails_within(AT_ONCE, || builder(vstart).mon_host(&both).key(random_key()).connect());
+    let mon = spoken.connect(vstart).mon().peer().expect("a session").addr;
+    let both = format!("{mon},{:?}:127.0.0.1:{}", mon.addr_type, Peer::black_hole().port());
+    let e = fails_within(AT_ONCE, || builder().mon_host(&both).key(random_key()).connect());
     assert_error(&e, ErrorKind::Auth, &["refused the login"]);
 
     // The key of somebody else.
     let keyring = Keyring::read(&vstart.keyring()).expect("the keyring");
     let admin = keyring.key(&name("client.admin")).expect("its key").clone();
-    let nobody = builder(vstart).name(name("client.nobody")).key(admin);
+    let nobody = builder().name(name("client.nobody")).key(admin);
     let e = fails_within(AT_ONCE, || nobody.connect());
     assert_error(&e, ErrorKind::Auth, &["refused"]);
 
-    // Nor does it help to say that there is no authentication.
-    let none = builder(vstart).set("auth_client_required", "none");
+    // Nor does it help to say that there is no authentication; and secure mode takes a key.
+    let none = builder().set("auth_client_required", "none");
     let e = fails_within(AT_ONCE, || none.connect());
-    assert_error(&e, ErrorKind::Auth, &["mon.0 127.0.0.1:", "none of the protocols"]);
+    let why = match spoken {
+        Spoken::V2Secure => "no connection mode to offer",
+        _ => "none of the protocols",
+    };
+    assert_error(&e, ErrorKind::Auth, &["mon.0 127.0.0.1:", why]);
 }
 
 #[test]
@@ -109,8 +124,13 @@ fn a_configuration_without_monitors_is_refused() {
     assert_error(&e, ErrorKind::Resolve, &[&host]);
 
     let only_v2 = format!("v2:127.0.0.1:{}", mon_ports(vstart).1);
-    let e = fails_within(AT_ONCE, || builder(vstart).mon_host(&only_v2).connect());
+    let v1 = builder(vstart).msgr(Msgr::V1);
+    let e = fails_within(AT_ONCE, || v1.mon_host(&only_v2).connect());
     assert_error(&e, ErrorKind::Config, &["no address of messenger v1", &only_v2]);
+    let only_v1 = format!("v1:127.0.0.1:{}", mon_ports(vstart).0);
+    let v2 = builder(vstart).msgr(Msgr::V2);
+    let e = fails_within(AT_ONCE, || v2.mon_host(&only_v1).connect());
+    assert_error(&e, ErrorKind::Config, &["no address of messenger v2", &only_v1]);
 
     // One that is good among them is enough.
     let both = format!("{host},v1:127.0.0.1:{}", mon_ports(vstart).0);
@@ -129,22 +149,30 @@ fn a_port_that_is_not_a_monitors_is_told_apart() {
 
     let v2 = format!("v1:127.0.0.1:{}", mon_ports(vstart).1);
     let e = fails_within(AT_ONCE, || at(&v2).connect());
-    assert_error(&e, ErrorKind::Protocol, &["mon.0", &v2[3..], "messenger v2"]);
+    assert_error(&e, ErrorKind::Protocol, &["mon.0", &v2[3..], "speaks messenger v2"]);
+    let v1 = format!("v2:127.0.0.1:{}", mon_ports(vstart).0);
+    let e = fails_within(AT_ONCE, || at(&v1).connect());
+    assert_error(&e, ErrorKind::Protocol, &["mon.0", &v1[3..], "speaks messenger v1"]);
 
     let osds = mon_json(&connect(vstart), "osd dump".into());
     let addrs = osds["osds"][0]["public_addrs"]["addrvec"].as_array().expect("addresses");
-    let v1 = addrs.iter().find(|a| a["type"] == "v1").expect("of v1");
-    let osd = v1["addr"].as_str().expect("text");
-    let e = fails_within(AT_ONCE, || at(&format!("v1:{osd}")).connect());
-    assert_error(&e, ErrorKind::Protocol, &["mon.0", osd, "wrong peer"]);
+    for messenger in ["v1", "v2"] {
+        let osd = addrs.iter().find(|a| a["type"] == messenger).expect("of that type");
+        let osd = osd["addr"].as_str().expect("text");
+        let e = fails_within(AT_ONCE, || at(&format!("{messenger}:{osd}")).connect());
+        assert_error(&e, ErrorKind::Protocol, &["mon.0", osd, "wrong peer"]);
+    }
 
     let mut kept = Vec::new();
     let ssh = Peer::new(move |mut stream| {
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
         kept.push(stream);
     });
-    let e = fails_within(AT_ONCE, || at(&ssh.mon_host()).connect());
-    assert_error(&e, ErrorKind::Protocol, &["mon.0", "not a Ceph messenger"]);
+    for messenger in ["v1", "v2"] {
+        let mon_host = format!("{messenger}:127.0.0.1:{}", ssh.port());
+        let e = fails_within(AT_ONCE, || at(&mon_host).connect());
+        assert_error(&e, ErrorKind::Protocol, &["mon.0", "not a Ceph messenger"]);
+    }
 
     let curt = Peer::new(drop);
     let e = fails_within(SHORT, || at(&curt.mon_host()).timeout(SHORT).connect());

@@ -5,10 +5,15 @@ mod common;
 
 mod auth_none;
 mod authserver;
+mod captures;
 mod commands;
 mod failover;
 mod handles;
+mod lab;
+mod link;
 mod login;
+mod messengers;
 mod msgr2;
 mod quorum;
+mod sessions;
 mod timeouts;

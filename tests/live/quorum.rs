@@ -9,7 +9,7 @@ use ceph_msgr::Cluster;
 use ceph_msgr::mon::MapEvent;
 use ceph_msgr::net::{Deadline, Timeouts};
 
-use crate::common::live::{LONG, Stopped, builder, connect, long, osd_flag, until};
+use crate::common::live::{LONG, Spoken, Stopped, builder, connect, long, osd_flag, until};
 use crate::common::vstart::Vstart;
 
 const COMMANDS: usize = 100;
@@ -21,7 +21,7 @@ fn in_use(cluster: &Cluster) -> String {
     let peer = cluster.mon().peer().expect("a session");
     let monmap = cluster.monmap().expect("a monmap");
     let mon = (0..monmap.size()).filter_map(|rank| monmap.mon_of_rank(rank));
-    let mut names = mon.filter(|mon| mon.public_addrs.legacy() == Some(peer.addr));
+    let mut names = mon.filter(|mon| mon.public_addrs.0.contains(&peer.addr));
     format!("mon.{}", names.next().expect("it is in the map").name)
 }
 
@@ -59,11 +59,19 @@ fn commands_go_on(cluster: &Cluster, threads: usize, f: impl FnOnce()) {
 #[test]
 fn the_monitor_in_use_is_lost_among_a_hundred_commands() {
     let Some(vstart) = Vstart::builder().mons(3).start() else { return };
-    let cluster = connect(&vstart);
-    for (threads, signal) in [(1, "KILL"), (4, "KILL"), (1, "TERM")] {
+    for (threads, signal, spoken) in [
+        (1, "KILL", Spoken::V2Secure),
+        (4, "KILL", Spoken::V2Crc),
+        (1, "TERM", Spoken::V2Crc),
+        (4, "KILL", Spoken::V1),
+        (1, "TERM", Spoken::V1),
+    ] {
+        let cluster = spoken.connect(&vstart);
         let mon = in_use(&cluster);
         commands_go_on(&cluster, threads, || vstart.signal(&mon, signal));
         assert_ne!(in_use(&cluster), mon);
+        let addr = cluster.mon().peer().expect("a session").addr;
+        assert_eq!(addr.addr_type, spoken.addr_type());
         vstart.restart(&mon);
         vstart.wait_healthy();
     }

@@ -7,7 +7,7 @@ use ceph_msgr::error::ErrorKind;
 use ceph_msgr::{Cluster, Command, Error};
 
 use crate::common::live::{
-    LONG, Peer, SHORT, Stopped, assert_says, builder, connect, fails_within, mon_json,
+    LONG, Peer, SHORT, Spoken, Stopped, assert_says, builder, connect, fails_within, mon_json,
 };
 use crate::common::vstart::Vstart;
 
@@ -17,29 +17,36 @@ fn assert_timed_out(e: &Error, says: &[&str]) {
     assert_says(e, says);
 }
 
-/// The address of messenger v1 that the monitors know of a daemon.
-fn addr_of(cluster: &Cluster, map: &str, addrs: &str) -> String {
+/// The address that is dialled, of those that the monitors know of a daemon.
+fn addr_of(cluster: &Cluster, map: &str, addrs: &str, spoken: Spoken) -> String {
     let map = mon_json(cluster, map.into());
     let addrs = map.pointer(addrs).and_then(|a| a["addrvec"].as_array()).expect("addresses");
-    let v1 = addrs.iter().find(|a| a["type"] == "v1").expect("of v1");
-    v1["addr"].as_str().expect("text").to_owned()
+    let addr_type = format!("{:?}", spoken.addr_type());
+    let addr = addrs.iter().find(|a| a["type"] == addr_type).expect("of that type");
+    addr["addr"].as_str().expect("text").to_owned()
 }
 
 #[test]
 fn a_stopped_daemon_is_named_and_the_handle_survives() {
     let Some(vstart) = Vstart::builder().mgr().osds(1).start() else { return };
-    let cluster = connect(&vstart);
+    for (spoken, banner) in [(Spoken::V1, "V1_BANNER"), (Spoken::V2Secure, "V2_BANNER")] {
+        each_stopped_daemon_is_named(&vstart, spoken, banner);
+    }
+}
+
+fn each_stopped_daemon_is_named(vstart: &Vstart, spoken: Spoken, banner: &str) {
+    let cluster = spoken.connect(vstart);
     let short = cluster.with_timeout(SHORT);
     let mon = cluster.mon().peer().expect("a session").to_string();
-    let mgr = addr_of(&cluster, "mgr dump", "/active_addrs");
-    let osd = addr_of(&cluster, "osd dump", "/osds/0/public_addrs");
-    let fresh = connect(&vstart).with_timeout(SHORT);
+    let mgr = addr_of(&cluster, "mgr dump", "/active_addrs", spoken);
+    let osd = addr_of(&cluster, "osd dump", "/osds/0/public_addrs", spoken);
+    let fresh = spoken.connect(vstart).with_timeout(SHORT);
     let version = Command::new("version");
     cluster.mgr_command(&"pg stat".into()).expect("of the manager");
     cluster.osd_command(0, &version).expect("of the OSD");
 
     {
-        let _stopped = Stopped::new(&vstart, "mon.a");
+        let _stopped = Stopped::new(vstart, "mon.a");
         let open = &[mon.as_str(), "OPEN", "in time"];
         let e = fails_within(SHORT, || short.mon_command(&"status".into()));
         assert_timed_out(&e, &[open.as_slice(), &["answer to a command"]].concat());
@@ -51,17 +58,17 @@ fn a_stopped_daemon_is_named_and_the_handle_survives() {
         assert_timed_out(&e, open);
 
         // The kernel takes the connection; the monitor does not speak.
-        let e = fails_within(SHORT, || builder(&vstart).timeout(SHORT).connect());
-        assert_timed_out(&e, &["mon.0", "V1_BANNER", "monitor session in time", "banner"]);
+        let e = fails_within(SHORT, || spoken.by(builder(vstart)).timeout(SHORT).connect());
+        assert_timed_out(&e, &["mon.0", banner, "monitor session in time", "banner"]);
     }
     cluster.mon_command(&"status".into()).expect("the same handle");
 
     {
-        let _stopped = Stopped::new(&vstart, "mgr.x");
+        let _stopped = Stopped::new(vstart, "mgr.x");
         let e = fails_within(SHORT, || short.mgr_command(&"pg stat".into()));
         assert_timed_out(&e, &["mgr.", &mgr, "OPEN", "no answer to a command"]);
         let e = fails_within(SHORT, || fresh.mgr_command(&"pg stat".into()));
-        assert_timed_out(&e, &["mgr.", &mgr, "V1_BANNER", "banner"]);
+        assert_timed_out(&e, &["mgr.", &mgr, banner, "banner"]);
         cluster.mon_command(&"status".into()).expect("the monitor goes on");
     }
     for handle in [&cluster, &fresh.with_timeout(LONG)] {
@@ -69,11 +76,11 @@ fn a_stopped_daemon_is_named_and_the_handle_survives() {
     }
 
     {
-        let _stopped = Stopped::new(&vstart, "osd.0");
+        let _stopped = Stopped::new(vstart, "osd.0");
         let e = fails_within(SHORT, || short.osd_command(0, &version));
         assert_timed_out(&e, &["osd.0", &osd, "OPEN", "no answer to a command"]);
         let e = fails_within(SHORT, || fresh.osd_command(0, &version));
-        assert_timed_out(&e, &["osd.0", &osd, "V1_BANNER", "banner"]);
+        assert_timed_out(&e, &["osd.0", &osd, banner, "banner"]);
     }
     for handle in [&cluster, &fresh.with_timeout(LONG)] {
         handle.osd_command(0, &version).expect("the same handle");
@@ -112,11 +119,18 @@ fn connect_to(peer: &Peer, vstart: &Vstart) -> Error {
     fails_within(SHORT, || builder(vstart).mon_host(&peer.mon_host()).timeout(SHORT).connect())
 }
 
+fn connect_to_v2(peer: &Peer, vstart: &Vstart) -> Error {
+    let mon_host = format!("v2:127.0.0.1:{}", peer.port());
+    fails_within(SHORT, || builder(vstart).mon_host(&mon_host).timeout(SHORT).connect())
+}
+
 #[test]
 fn a_peer_that_never_speaks_is_named() {
     let Some(vstart) = Vstart::builder().start() else { return };
     let e = connect_to(&Peer::black_hole(), &vstart);
     assert_timed_out(&e, &["mon.0 127.0.0.1:", "V1_BANNER", "monitor session in time", "banner"]);
+    let e = connect_to_v2(&Peer::black_hole(), &vstart);
+    assert_timed_out(&e, &["mon.0 127.0.0.1:", "V2_BANNER", "monitor session in time", "banner"]);
 
     // One that says a part of its hello.
     let mut kept = Vec::new();
@@ -126,17 +140,21 @@ fn a_peer_that_never_speaks_is_named() {
     });
     let e = connect_to(&half, &vstart);
     assert_timed_out(&e, &["mon.0 127.0.0.1:", "V1_BANNER", "banner"]);
+    let e = connect_to_v2(&half, &vstart);
+    assert_timed_out(&e, &["mon.0 127.0.0.1:", "V2_BANNER", "banner"]);
 }
 
 #[test]
 fn a_black_hole_beside_a_good_monitor_costs_nothing() {
     let Some(vstart) = Vstart::builder().start() else { return };
-    let mon = connect(&vstart).mon().peer().expect("a session").addr;
-    let mon = mon.sockaddr.expect("an address");
-    for _ in 0..3 {
-        let hole = Peer::black_hole();
-        let hosts = format!("{},v1:{mon}", hole.mon_host());
-        let cluster = builder(&vstart).mon_host(&hosts).connect().expect("the good one");
-        cluster.mon_command(&"status".into()).expect("of the good one");
+    for spoken in Spoken::ALL {
+        let mon = spoken.connect(&vstart).mon().peer().expect("a session").addr;
+        for _ in 0..3 {
+            let hole = Peer::black_hole();
+            let hosts = format!("{:?}:127.0.0.1:{},{mon}", mon.addr_type, hole.port());
+            let cluster = spoken.by(builder(&vstart).mon_host(&hosts));
+            let cluster = cluster.connect().expect("the good one");
+            cluster.mon_command(&"status".into()).expect("of the good one");
+        }
     }
 }

@@ -1,17 +1,12 @@
 //! Round trips with cephx, then with none.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use ceph_msgr::auth::cephx::{
-    CephxAuthorizeHandler, CephxAuthorizeOptions, KeyServer, KeyServerOptions, RotatingKeyRing,
-};
-use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::auth::*;
-use ceph_msgr::crypto::{CryptoKey, KeyType};
-use ceph_msgr::types::{EntityType, Features, GlobalId, UTime};
+use ceph_msgr::types::{EntityType, Features, UTime};
 
+use crate::cephx::cephx;
 use crate::end::*;
 use crate::fake::{Event, ping};
 
@@ -42,50 +37,6 @@ fn auth_test(protocol: Protocol) {
     }
     client.shutdown();
     server.shutdown();
-}
-
-/// A client that has logged in, and a service that knows the monitors' secrets.
-fn cephx() -> (Arc<dyn AuthProvider>, Arc<dyn AuthServer>) {
-    let wall: UTime = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").into();
-    let admin: EntityName = "client.admin".parse().expect("a name");
-    let key = CryptoKey::generate(KeyType::Aes, wall).expect("random numbers");
-    let mut keyring = Keyring::new();
-    keyring.set_key(&admin, key.clone());
-    keyring.set_caps(&admin, "mon", "allow *");
-    keyring.set_caps(&admin, "osd", "allow *");
-    let keys = KeyServer::new(keyring, KeyServerOptions::default(), wall).expect("random numbers");
-    let ring = RotatingKeyRing::new(EntityType::OSD);
-    ring.set_secrets(keys.rotating_secrets(EntityType::OSD).expect("a service"));
-    let ids = Box::new(Counter(AtomicU64::new(4100)));
-    let monitor = AuthMonitor::new(Arc::new(keys), ids, AuthMonitorOptions::default());
-
-    let services = [EntityType::MON, EntityType::OSD];
-    let client = AuthClient::new(admin, Some(key), &[CEPH_AUTH_CEPHX], &services).expect("a key");
-    let client = Arc::new(client);
-    let mut con = Arc::new(monitor).start();
-    let (mut handler, mut request) = client.start();
-    loop {
-        let reply = con.handle_request(request.protocol, &request.payload, wall);
-        let (result, payload) = (reply.result(), reply.payload());
-        let now = Instant::now();
-        match handler.handle_reply(reply.protocol, result, reply.global_id, payload, now) {
-            Ok(Progress::Send(next)) => request = next,
-            Ok(_) => break,
-            Err(e) => panic!("{e}"),
-        }
-    }
-    handler.install().expect("logged in");
-    let options = CephxAuthorizeOptions::default();
-    (client, Arc::new(CephxAuthorizeHandler::new(EntityType::OSD, Arc::new(ring), options)))
-}
-
-#[derive(Debug)]
-struct Counter(AtomicU64);
-
-impl GlobalIdAllocator for Counter {
-    fn assign_global_id(&self) -> Option<GlobalId> {
-        Some(GlobalId(self.0.fetch_add(1, Relaxed)))
-    }
 }
 
 /// What is asked of peers, or shown to them, for now.
@@ -139,5 +90,9 @@ impl AuthServer for Required<dyn AuthServer> {
 
     fn awaits_login(&self) -> bool {
         self.get().awaits_login()
+    }
+
+    fn supported_methods(&self, peer_type: EntityType) -> Vec<u32> {
+        self.get().supported_methods(peer_type)
     }
 }

@@ -1,20 +1,25 @@
 //! One end of a scenario: a messenger, where it listens, and what it hears.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ceph_msgr::auth::{
-    AuthNoneAuthorizeHandler, AuthNoneAuthorizer, AuthProvider, AuthServer, EntityName as AuthName,
+    AuthNoneAuthorizeHandler, AuthNoneAuthorizer, AuthProvider, AuthServer, ConMode,
+    EntityName as AuthName,
 };
 use ceph_msgr::msgr::{ConState, Options, Peer, Policies, Policy, Throttle};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, GlobalId};
 
+use crate::cephx::cephx;
 use crate::common::client::*;
 use crate::fake::FakeDispatcher;
 
 pub(crate) const LOCALHOST: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// One ticket, and the secrets to check it, for all scenarios.
+static CEPHX: OnceLock<(Arc<dyn AuthProvider>, Arc<dyn AuthServer>)> = OnceLock::new();
 
 /// As Ceph's tests have it: one that dials again even with nothing to send.
 pub(crate) const LOSSLESS_CLIENT: Policy = Policy { standby: false, ..Policy::LOSSLESS_CLIENT };
@@ -24,8 +29,10 @@ pub(crate) const LOSSLESS_CLIENT: Policy = Policy { standby: false, ..Policy::LO
 pub(crate) enum Protocol {
     /// Messenger v1.
     V1,
-    /// Messenger v2.
+    /// Messenger v2, with checksums.
     V2,
+    /// The same with cephx and sealed frames: of clients towards an OSD.
+    V2Secure,
 }
 
 impl Protocol {
@@ -33,7 +40,7 @@ impl Protocol {
     pub(crate) fn addr(self, addr: SocketAddr, nonce: u32) -> EntityAddr {
         match self {
             Self::V1 => EntityAddr::legacy(addr, nonce),
-            Self::V2 => EntityAddr::msgr2(addr, nonce),
+            Self::V2 | Self::V2Secure => EntityAddr::msgr2(addr, nonce),
         }
     }
 }
@@ -59,15 +66,25 @@ impl Config {
     fn new(protocol: Protocol, entity_type: EntityType, num: i64, nonce: u32) -> Self {
         let id = num.to_string();
         let global_id = GlobalId(num.unsigned_abs());
+        let name = AuthName::new(entity_type, &id);
+        let none: Arc<dyn AuthProvider> = Arc::new(AuthNoneAuthorizer { name, global_id });
+        let (auth, auth_server) = match protocol {
+            Protocol::V1 | Protocol::V2 => (none, Arc::new(AuthNoneAuthorizeHandler) as _),
+            Protocol::V2Secure => CEPHX.get_or_init(cephx).clone(),
+        };
+        let mut options = Options::default();
+        if protocol == Protocol::V2Secure {
+            options.modes = &[ConMode::Secure];
+        }
         Self {
             protocol,
             name: EntityName::new(entity_type, num),
             nonce,
             policy: Policy::STATELESS_SERVER,
-            options: Options::default(),
+            options,
             timeouts: patient(),
-            auth: Arc::new(AuthNoneAuthorizer { name: AuthName::new(entity_type, &id), global_id }),
-            auth_server: Arc::new(AuthNoneAuthorizeHandler),
+            auth,
+            auth_server,
             throttle: (10_000, 100 << 20),
         }
     }
@@ -143,15 +160,14 @@ impl<D: Dispatcher + 'static> End<D> {
     /// The same, listening.
     pub(crate) fn bound(config: Config, dispatcher: Arc<D>) -> Self {
         let mut end = Self::new(config, dispatcher);
-        end.bind(&[LOCALHOST]);
+        end.bind(&[end.protocol.addr(LOCALHOST, 0)]);
         end
     }
 
-    pub(crate) fn bind(&mut self, addrs: &[SocketAddr]) {
+    pub(crate) fn bind(&mut self, addrs: &[EntityAddr]) {
         let mut acceptor = Acceptor::new(self.auth_server.clone(), self.dispatcher.clone());
         acceptor.auth = self.auth.clone();
-        let addrs: Vec<_> = addrs.iter().map(|at| self.protocol.addr(*at, 0)).collect();
-        self.listener = Some(self.messenger.bind(&addrs, acceptor).expect("a free port"));
+        self.listener = Some(self.messenger.bind(addrs, acceptor).expect("a free port"));
     }
 
     /// Stops listening (the first half of `rebind`).
@@ -168,9 +184,12 @@ impl<D: Dispatcher + 'static> End<D> {
         self.addrs()[0]
     }
 
-    /// Another end as a peer, there.
+    /// Another end as a peer, there: by the protocol with which it listens, or by its own.
     fn peer<E>(&self, other: &End<E>, at: SocketAddr) -> Peer {
-        Peer { name: other.name, addr: self.protocol.addr(at, other.nonce), policy: self.policy }
+        let listens = other.listener.iter().flat_map(|l| l.addrs()).copied();
+        let there = listens.into_iter().find(|addr| addr.sockaddr == Some(at));
+        let addr = there.unwrap_or(self.protocol.addr(at, other.nonce));
+        Peer { name: other.name, addr, policy: self.policy }
     }
 
     /// The session with another end, dialled or accepted.

@@ -8,6 +8,7 @@ use crate::end::*;
 use crate::fake::{Event, ping};
 
 for_each_protocol!(feature_test);
+sealed_too!(feature_test);
 
 /// A client without a feature that the server demands gets no connection; with it, it does.
 fn feature_test(protocol: Protocol) {

@@ -13,6 +13,7 @@ use crate::end::*;
 use crate::fake::CEPH_MSG_PING;
 
 for_each_protocol!(synthetic_inject_test_5);
+sealed_too!(synthetic_inject_test_5);
 
 /// Ceph's has 5,000 messages.
 const MESSAGES: u32 = 40;

@@ -2,7 +2,8 @@
 //! follows the handshake of every socket that goes through it, and can stop at each step with the bytes
 //! of that step in hand, to let them go or to cut the socket.
 //!
-//! The steps have the names of messenger v2. In v1 a connect message with connect_seq 0 is the client's
+//! The steps have the names of messenger v2, which is followed as long as its frames are not sealed. In
+//! v1 a connect message with connect_seq 0 is the client's
 //! ident, one above 0 a reconnect, and READY or SEQ the answer to either.
 //!
 //! Who dials a proxy claims to know its address as the peer's: so the ports that both ends claim are
@@ -17,6 +18,9 @@ use std::time::Instant;
 
 use crate::common::acceptor::*;
 use crate::common::client::PATIENCE;
+use crate::end::Protocol;
+
+mod v2;
 
 const ADDR_LEN: usize = 136;
 /// Of the port, in an address: behind type, nonce and family.
@@ -25,9 +29,9 @@ const PORT_AT: usize = 10;
 /// The first steps of a socket, and the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The dialler's banner and address.
+    /// The dialler's banner, and in v1 its address.
     ClientBanner,
-    /// The acceptor's banner and addresses.
+    /// The acceptor's banner, and in v1 the addresses.
     ServerBanner,
     /// The dialler begins a session.
     ClientIdent,
@@ -63,6 +67,7 @@ pub(crate) struct Interceptor {
 
 #[derive(Debug)]
 struct Shared {
+    protocol: Protocol,
     target: SocketAddr,
     own: u16,
     state: Mutex<State>,
@@ -106,11 +111,11 @@ struct Talk {
 
 impl Interceptor {
     /// In front of that address.
-    pub(crate) fn new(target: SocketAddr) -> Self {
+    pub(crate) fn new(protocol: Protocol, target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
-        let state = Mutex::default();
-        let shared = Arc::new(Shared { target, own: addr.port(), state, changed: Condvar::new() });
+        let (own, state, changed) = (addr.port(), Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { protocol, target, own, state, changed });
         let accepting = shared.clone();
         let thread = spawn(move || accepting.accept(&listener));
         Self { shared, addr, thread: Some(thread) }
@@ -225,8 +230,12 @@ impl Shared {
                 },
             );
             state.links.push([dialler, acceptor]);
-            state.threads.push(spawn(move || dialler_side.run(Pump::dialler_side)));
-            state.threads.push(spawn(move || acceptor_side.run(Pump::acceptor_side)));
+            let sides: [fn(&mut Pump) -> io::Result<()>; 2] = match self.protocol {
+                Protocol::V1 => [Pump::dialler_side, Pump::acceptor_side],
+                _ => [Pump::dialler_side_v2, Pump::acceptor_side_v2],
+            };
+            state.threads.push(spawn(move || dialler_side.run(sides[0])));
+            state.threads.push(spawn(move || acceptor_side.run(sides[1])));
         }
     }
 

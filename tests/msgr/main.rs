@@ -31,8 +31,23 @@ macro_rules! for_each_protocol {
     };
 }
 
+/// The same with sealed frames.
+macro_rules! sealed_too {
+    ($($scenario:ident),* $(,)?) => {
+        mod v2_secure {
+            $(
+                #[test]
+                fn $scenario() {
+                    crate::alone::alone(|| super::$scenario(crate::end::Protocol::V2Secure));
+                }
+            )*
+        }
+    };
+}
+
 mod alone;
 mod auth;
+mod cephx;
 mod end;
 mod fake;
 mod features;

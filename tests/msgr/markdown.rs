@@ -13,6 +13,7 @@ use crate::end::*;
 use crate::fake::{CEPH_MSG_PING, ping};
 
 for_each_protocol!(markdown_test);
+sealed_too!(markdown_test);
 
 const ROUNDS: u32 = 1000;
 

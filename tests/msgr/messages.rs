@@ -6,6 +6,7 @@ use crate::end::*;
 use crate::fake::Event;
 
 for_each_protocol!(message_test);
+sealed_too!(message_test);
 
 const MSG_COMMAND: u16 = 97;
 

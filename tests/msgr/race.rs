@@ -21,7 +21,8 @@ impl Peers {
         let policy = Policy::LOSSLESS_PEER_REUSE;
         let a = End::fake(Config::client(protocol).policy(policy), false);
         let b = End::fake(Config::server(protocol).policy(policy), false);
-        let (to_a, to_b) = (Interceptor::new(a.addr()), Interceptor::new(b.addr()));
+        let (to_a, to_b) =
+            (Interceptor::new(protocol, a.addr()), Interceptor::new(protocol, b.addr()));
         to_b.comes_from(&to_a);
         to_a.comes_from(&to_b);
         Self { a, b, to_a, to_b }

@@ -14,7 +14,7 @@ for_each_protocol!(
     reconnect_race_test,
 );
 
-/// `MissingServerIdenTest`: the server fails before its answer (READY or SEQ in v1) is out, with a
+/// `MissingServerIdenTest`: the server fails before its answer (SERVER_IDENT; READY or SEQ in v1) is out, with a
 /// message for the client: nothing is lost or doubled.
 ///
 /// Ceph's lossy client dials again if it was never connected. Ours has ended, as its owner is told,
@@ -22,7 +22,7 @@ for_each_protocol!(
 fn missing_server_iden_test(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::STATEFUL_SERVER), false);
     let client = End::fake(Config::client(protocol), false);
-    let to_server = Interceptor::new(server.addr());
+    let to_server = Interceptor::new(protocol, server.addr());
     let ident = to_server.hold(Step::ServerIdent);
     let first = client.connect_to(&server, to_server.addr());
     first.send(ping(1)).expect("sent");
@@ -51,7 +51,8 @@ fn missing_server_iden_test(protocol: Protocol) {
 fn missing_server_iden_test_2(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::LOSSLESS_PEER), false);
     let client = End::fake(Config::client(protocol).policy(Policy::LOSSLESS_PEER), false);
-    let (to_server, to_client) = (Interceptor::new(server.addr()), Interceptor::new(client.addr()));
+    let (to_server, to_client) =
+        (Interceptor::new(protocol, server.addr()), Interceptor::new(protocol, client.addr()));
     to_server.comes_from(&to_client);
     to_client.comes_from(&to_server);
     let ident = to_server.hold(Step::ServerIdent);
@@ -80,7 +81,7 @@ fn missing_server_iden_test_2(protocol: Protocol) {
 fn reconnect_test(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::STATEFUL_SERVER), true);
     let client = End::fake(Config::client(protocol).policy(Policy::LOSSLESS_PEER), false);
-    let to_server = Interceptor::new(server.addr());
+    let to_server = Interceptor::new(protocol, server.addr());
     let c2s = client.connect_to(&server, to_server.addr());
     c2s.send(ping(1)).expect("sent");
     client.dispatcher.wait(Event::Message, 1);
@@ -114,7 +115,8 @@ fn reconnect_test(protocol: Protocol) {
 fn reconnect_race_test(protocol: Protocol) {
     let server = End::fake(Config::server(protocol).policy(Policy::LOSSLESS_PEER), true);
     let client = End::fake(Config::client(protocol).policy(Policy::LOSSLESS_PEER), false);
-    let (to_server, to_client) = (Interceptor::new(server.addr()), Interceptor::new(client.addr()));
+    let (to_server, to_client) =
+        (Interceptor::new(protocol, server.addr()), Interceptor::new(protocol, client.addr()));
     to_server.comes_from(&to_client);
     to_client.comes_from(&to_server);
     let c2s = client.connect_to(&server, to_server.addr());

@@ -6,20 +6,25 @@ use crate::end::*;
 use crate::fake::{Event, ping};
 
 for_each_protocol!(simple_test, simple_msgr2_test, anon_test);
+sealed_too!(simple_test, simple_msgr2_test, anon_test);
 
 /// Round trip; the server moves to another port; mark_down; a connection to oneself; a dead peer.
 fn simple_test(protocol: Protocol) {
-    simple(Config::server(protocol), Config::client(protocol), 1);
+    simple(protocol, &[protocol]);
 }
 
-/// The same with a server that listens at two addresses: both of v1, until there is a v2.
+/// The same with a server that listens for both protocols.
 fn simple_msgr2_test(protocol: Protocol) {
-    simple(Config::server(protocol), Config::client(protocol), 2);
+    let other = if protocol == Protocol::V1 { Protocol::V2 } else { Protocol::V1 };
+    simple(protocol, &[protocol, other]);
 }
 
-fn simple(config: Config, client: Config, addrs: usize) {
+fn simple(protocol: Protocol, listens: &[Protocol]) {
+    let (config, client) = (Config::server(protocol), Config::client(protocol));
+    let addrs = listens.len();
+    let free: Vec<_> = listens.iter().map(|p| p.addr(LOCALHOST, 0)).collect();
     let mut server = End::new(config.clone(), crate::fake::FakeDispatcher::new(true));
-    server.bind(&vec![LOCALHOST; addrs]);
+    server.bind(&free);
     let client = End::client(client);
     let mut answers = 0;
     for addr in server.addrs() {
@@ -28,13 +33,17 @@ fn simple(config: Config, client: Config, addrs: usize) {
         answers += 1;
         client.dispatcher.wait(Event::Message, answers);
         is_connected(&con);
+        assert_eq!(con.peer().addr.sockaddr, Some(addr));
         assert_eq!(client.dispatcher.got(&con), [1]);
         mark_down(&con);
     }
+    let types = |end: &End| end.listener.as_ref().map(|l| l.addrs().to_vec());
+    let types = types(&server).expect("it listens").into_iter().map(|a| a.addr_type);
+    assert!(types.eq(free.iter().map(|a| a.addr_type)));
     let before = server.addrs();
     server.dispatcher.wait(Event::Reset, addrs);
     server.unbind();
-    server.bind(&vec![LOCALHOST; addrs]);
+    server.bind(&free);
     let con = client.connect_to(&server, server.addr());
     con.send(ping(2)).expect("sent");
     client.dispatcher.wait(Event::Message, answers + 1);

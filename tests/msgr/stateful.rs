@@ -7,6 +7,7 @@ use crate::end::*;
 use crate::fake::{Event, ping};
 
 for_each_protocol!(stateful_test, client_standby_test);
+sealed_too!(stateful_test, client_standby_test);
 
 /// The server keeps its state when the client marks its connection down, and sees a remote reset
 /// when the client comes back as a new one. When the server marks its own down, the client

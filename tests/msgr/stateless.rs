@@ -8,6 +8,7 @@ use crate::end::*;
 use crate::fake::{Event, ping};
 
 for_each_protocol!(stateless_test);
+sealed_too!(stateless_test);
 
 /// The server loses its state with the socket. The client notices by a keepalive that the server has
 /// gone, and ends.

@@ -8,6 +8,7 @@ use crate::end::*;
 use crate::fake::{Event, ping};
 
 for_each_protocol!(timeout_test);
+sealed_too!(timeout_test);
 
 /// A quiet connection is closed after a second (`ms_connection_idle_timeout`), by both ends.
 fn timeout_test(protocol: Protocol) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use ceph_msgr::error::ErrorKind;
 use ceph_msgr::messages::auth::MAuth;
 use ceph_msgr::messages::mon::MMonCommandAck;
 use ceph_msgr::messages::types;
-use ceph_msgr::mon::MapEvent;
-use ceph_msgr::net::Timeouts;
+use ceph_msgr::mon::{HuntOptions, MapEvent};
+use ceph_msgr::net::{Deadline, Timeouts};
+use ceph_msgr::types::EntityAddr;
 
 use crate::common::acceptor::*;
 use crate::common::client::*;
@@ -156,4 +158,47 @@ fn next_command(session: &mut MonSession) -> Option<u64> {
 
 fn alive(wire: &Wire, stamp: &[u8]) -> Option<()> {
     wire.stream().write_all(&[&[KEEPALIVE2_ACK], stamp].concat()).ok()
+}
+
+/// One that takes a connection and says nothing, where messenger v2 should be spoken.
+fn silent_v2() -> (TcpListener, EntityAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = EntityAddr::msgr2(listener.local_addr().expect("an address"), 0);
+    (listener, addr)
+}
+
+#[test]
+fn an_address_of_v1_is_tried_when_no_v2_is_under_way() {
+    let monitor = Monitor::open_to_all();
+    let (listener, v2) = silent_v2();
+    // There is room for both, and time for one.
+    let hunt = HuntOptions { parallel: 3, interval: PATIENCE };
+    let mon = monitor.client_beside(&[v2], messenger(patient()), hunt);
+    // What is under way is in the text of whoever waits.
+    let e = mon.authenticate(Deadline::after(Duration::from_millis(1))).unwrap_err().to_string();
+    let port = |addr: EntityAddr| format!(":{}", addr.port());
+    assert!(e.contains(&port(v2)) && !e.contains(&port(monitor.addr())), "{e}");
+    // It gives up, and the other one is tried at once.
+    let (stream, _) = listener.accept().expect("it was dialled");
+    drop((listener, stream));
+    let mut session = monitor.session();
+    assert_eq!(session.subscription(), monmap());
+    mon.authenticate(soon()).unwrap();
+    assert_eq!(mon.peer().map(|peer| peer.addr), Some(monitor.addr()));
+    mon.shutdown(soon()).unwrap();
+}
+
+#[test]
+fn an_address_of_v2_that_does_not_answer_hides_no_v1_address() {
+    let monitor = Monitor::open_to_all();
+    let (_listener, v2) = silent_v2();
+    let hunt = HuntOptions { parallel: 3, interval: Duration::from_millis(20) };
+    let mon = monitor.client_beside(&[v2], messenger(patient()), hunt);
+    thread::scope(|scope| {
+        let logged_in = scope.spawn(|| mon.authenticate(soon()));
+        let mut session = monitor.session();
+        assert_eq!(session.subscription(), monmap());
+        logged_in.join().expect("it returns").unwrap();
+    });
+    mon.shutdown(soon()).unwrap();
 }

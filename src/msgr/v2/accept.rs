@@ -400,6 +400,7 @@ impl Accept {
     }
 
     /// Who dials. Its number is the one that it has shown, or that it claims where it has shown none.
+    /// A program may be a client and show a daemon's name: `ceph -n osd.0`.
     fn peer(
         &self,
         addrs: &EntityAddrVec,
@@ -407,12 +408,13 @@ impl Accept {
         granted: &Granted,
         cx: &AcceptContext<'_>,
     ) -> Result<Peer, Fault> {
-        let claimed = addrs.of_type(AddrType::MSGR2).or(addrs.0.first().copied());
+        let claimed = addrs.msgr2_or_first();
         let addr = claimed.filter(|addr| *addr != EntityAddr::NONE).ok_or(Fault::NoPeerAddress)?;
-        let num = match granted.peer.entity_num() {
-            EntityName::NEW => gid.unwrap_or(EntityName::NEW),
-            shown => shown,
+        let shown = match granted.entity_type {
+            EntityType::CLIENT => granted.peer.global_id.0 as i64,
+            _ => granted.peer.entity_num(),
         };
+        let num = if shown == EntityName::NEW { gid.unwrap_or(shown) } else { shown };
         let mut sockaddr = self.socket_addr;
         // One that does not know its IP address has the one that its socket shows.
         sockaddr.set_port(addr.port());

@@ -9,7 +9,7 @@ use super::{AuthSignatures, Banner, FrameRx, FrameTx, Framing, Role, Rx, Tag, se
 use crate::auth::{AuthClientHandler, AuthConnector, AuthError};
 use crate::limits;
 use crate::msgr::{ConState, Context, Event, Fault, OutKvec, Tx, tx};
-use crate::types::{AddrType, EntityAddr, EntityName, Features};
+use crate::types::{EntityAddr, EntityName, Features};
 
 /// How far the connection is.
 #[derive(Debug)]
@@ -258,8 +258,8 @@ impl Rx {
         log::trace!("{}: < {ident:?}", self.peer);
         let want = self.peer.addr;
         if !ident.addrs.0.iter().any(|addr| is_same(addr, &want)) {
-            let got = ident.addrs.of_type(AddrType::MSGR2).or(ident.addrs.0.first().copied());
-            return Err(Fault::WrongPeer { want, got: got.unwrap_or(EntityAddr::NONE) });
+            let got = ident.addrs.msgr2_or_first().unwrap_or(EntityAddr::NONE);
+            return Err(Fault::WrongPeer { want, got });
         }
         let options = &cx.local.options;
         let missing = ident.required_features.missing_in(options.supported);

@@ -291,12 +291,13 @@ fn a_connector_takes_each_answer_in_its_turn() {
     assert_eq!(e, Some(AuthError::BadProtocol(CEPH_AUTH_NONE)));
 
     // Refusals, with numbers that are none among them: no result lets anybody in.
+    let no_mode = AuthError::NoCommonMode { offered: &BOTH, allowed: &[ConMode::Crc] };
     let denied = AuthError::Denied { errno: 13 };
     let refused = |errno| AuthError::Refused { errno };
     for (result, first, second) in [
         (EACCES, denied.clone(), denied),
         (-16, refused(16), refused(16)),
-        (EOPNOTSUPP, AuthError::NoCommonMode, refused(95)),
+        (EOPNOTSUPP, no_mode, refused(95)),
         (0, refused(0), refused(0)),
         (7, refused(-7), refused(-7)),
         (i32::MIN, refused(i32::MAX), refused(i32::MAX)),
@@ -311,6 +312,18 @@ fn a_connector_takes_each_answer_in_its_turn() {
     let other = AuthBadMethod { allowed_methods: vec![4], ..bad_method(EOPNOTSUPP) };
     let e = c.handle_auth_bad_method(&other, now.instant).err();
     assert_eq!(e, Some(AuthError::NoCommonProtocol));
+
+    // What neither side can name is not said.
+    let [mut c, _] = connectors(now);
+    let other = AuthBadMethod { allowed_modes: vec![0, 3, SECURE], ..bad_method(EOPNOTSUPP) };
+    let e = c.handle_auth_bad_method(&other, now.instant).unwrap_err();
+    let text = "no connection mode in common: secure, crc was offered, the peer allows secure";
+    assert_eq!(e.to_string(), text);
+    let [mut c, _] = connectors(now);
+    let other = AuthBadMethod { allowed_modes: vec![], ..bad_method(EOPNOTSUPP) };
+    let e = c.handle_auth_bad_method(&other, now.instant).unwrap_err();
+    let text = "no connection mode in common: secure, crc was offered, the peer allows no mode";
+    assert_eq!(e.to_string(), text);
 }
 
 #[test]

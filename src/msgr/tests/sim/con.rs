@@ -213,7 +213,7 @@ impl World {
         let waits = con.tx.session.out_queue.len();
         match &incoming {
             Incoming::V1(v1::Incoming::ConnectReply(msg)) => {
-                self.stats.bump(msg.reply.tag_name().unwrap_or("?"))
+                self.stats.bump(msg.reply.tag_name().unwrap_or("?"));
             }
             Incoming::V1(v1::Incoming::Seq(..)) => self.stats.bump("SEQ"),
             _ => {}

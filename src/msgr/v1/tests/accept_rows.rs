@@ -37,19 +37,16 @@ fn answer(l: &Listener, ex: Option<Existing>, request: &Request) -> (Decision, R
     let mut socket = l.introduced();
     let offer = socket.offered(l, request);
     let decision = offer.decide(ex.as_ref(), l.own());
-    let retry = match decision {
-        Decision::Retry(retry) => retry,
-        _ => {
-            let mut con = l.con(*offer.peer());
-            if matches!(decision, Decision::Replace | Decision::ReplaceReset) {
-                con.tx.session.in_seq = Seq(5);
-            }
-            l.take_over(&mut con, socket, offer, decision == Decision::ReplaceReset);
-            con.run().unwrap();
-            // A dialler without SEQ is told by an ack what has been taken.
-            let reply = Reply::split(&con.pipe.take_output()).0;
-            return (decision, reply, con.take_events());
+    let Decision::Retry(retry) = decision else {
+        let mut con = l.con(*offer.peer());
+        if matches!(decision, Decision::Replace | Decision::ReplaceReset) {
+            con.tx.session.in_seq = Seq(5);
         }
+        l.take_over(&mut con, socket, offer, decision == Decision::ReplaceReset);
+        con.run().unwrap();
+        // A dialler without SEQ is told by an ack what has been taken.
+        let reply = Reply::split(&con.pipe.take_output()).0;
+        return (decision, reply, con.take_events());
     };
     let reply = socket.retry(l, &offer, retry);
     (decision, reply, Vec::new())

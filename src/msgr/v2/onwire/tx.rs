@@ -67,7 +67,7 @@ impl FrameTx {
             Some(seal) => {
                 let layout = Layout::new(self.revision, true, &preamble);
                 let sealed = assemble_secure(seal, &layout, &preamble, &frame)?;
-                out.begin_sealed(frame.id, sealed);
+                out.add_sealed(frame.id, sealed);
                 Ok(())
             }
             None => self.assemble_crc(out, &preamble, frame),

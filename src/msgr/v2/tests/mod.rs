@@ -1,11 +1,13 @@
 //! Frames in memory: foreign bytes, every split, cuts and changes, in both revisions and both modes.
 
 mod abort;
+mod captures;
 mod copies;
 mod hostile;
 mod limits;
 mod modes;
 mod nonces;
+mod revoke;
 mod tables;
 mod vectors;
 
