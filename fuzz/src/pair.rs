@@ -622,6 +622,7 @@ impl World {
             Event::Connected(features) | Event::Accepted(features) => {
                 assert_eq!(con.tx.state(), ConState::Open);
                 assert_eq!(features, con.tx.features());
+                con.seen = con.seen.min(seen);
             }
             Event::Message(msg) => self.arrived(s, i, msg),
             Event::RemoteReset => {
