@@ -10,3 +10,4 @@ pub mod pipe;
 mod service;
 pub mod targets;
 pub mod v1;
+pub mod v2;
