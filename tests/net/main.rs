@@ -22,3 +22,7 @@ mod login;
 mod lossless;
 mod queue;
 mod throttle;
+mod v2_failures;
+mod v2_listener;
+mod v2_listener_caps;
+mod v2_listener_sessions;
