@@ -5,7 +5,8 @@ usage: status.py [--rounds N] [--ceph BINARY] [--msgr-v1-only]
 
 Runs each program once to warm up, then N times (15), taking turns, and prints medians and ranges of
 wall time, CPU time (user and system) and peak RSS. Exits with 1 if ours needs more than a quarter of
-the CPU or of the memory of `rados lspools`, or more than half of its wall time.
+the CPU or of the memory of `rados lspools`, or more than half of its wall time; or if over messenger
+v2 with checksums it takes longer than over v1.
 
 The cluster is that of CEPH_CONF, or one of tests/vstart.sh that ends with this script. Without
 --ceph the release build of examples/ceph.rs is measured.
@@ -23,8 +24,18 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS, LIBRADOS = "ceph (ours)", "rados lspools"
+LIBRADOS = "rados lspools"
+# Ours, by how it speaks; what it does where it is not told is the first.
+OURS = {
+    "ceph (ours)": [],
+    "ours, v1": ["--msgr", "v1"],
+    "ours, v2 crc": ["--msgr", "v2", "--ms-mode", "crc"],
+    "ours, v2 secure": ["--msgr", "v2", "--ms-mode", "secure"],
+}
+V1, V2 = "ours, v1", "ours, v2 crc"
 BOUNDS = {"wall": 0.5, "cpu": 0.25, "rss": 0.25}
+# Two runs of the same program differ by as much.
+NO_SLOWER = 1.1
 UNITS = {"wall": "ms", "cpu": "ms", "rss": "MiB"}
 
 
@@ -80,11 +91,17 @@ def report(results):
         print(row)
     broken = []
     for what, bound in BOUNDS.items():
-        ratio = results[OURS][what][0] / results[LIBRADOS][what][0]
+        ratio = results[next(iter(OURS))][what][0] / results[LIBRADOS][what][0]
         verdict = "ok" if ratio <= bound else "BROKEN"
         print(f"{what}: {ratio:.2f} of librados', at most {bound} is allowed: {verdict}")
         if ratio > bound:
             broken.append(what)
+    if V2 in results:
+        ratio = results[V2]["wall"][0] / results[V1]["wall"][0]
+        verdict = "ok" if ratio <= NO_SLOWER else "BROKEN"
+        print(f"wall: v2 with checksums takes {ratio:.2f} of v1's, at most {NO_SLOWER}: {verdict}")
+        if ratio > NO_SLOWER:
+            broken.append("v2")
     return broken
 
 
@@ -115,9 +132,10 @@ def main():
     # PR_SET_CHILD_SUBREAPER: what a shell leaves behind is ours to wait for.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     try:
+        modes = OURS if not options.msgr_v1_only else {"ceph (ours)": []}
         results = compare(
-            {
-                OURS: [ours, "-c", conf, "status"],
+            {name: [ours, "-c", conf, *how, "status"] for name, how in modes.items()}
+            | {
                 LIBRADOS: ["rados", "-c", conf, "lspools"],
                 "ceph (Python)": ["ceph", "-c", conf, "status"],
             },

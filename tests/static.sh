@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Of the protocol; those that the library speaks.
-readonly VERSIONS=(v1)
+# Of the messenger.
+readonly VERSIONS=(v1 v2)
 
 # A target of its own, or the flags would apply to build scripts and procedural macros too.
 target=$(rustc -vV | sed -n 's/^host: //p')

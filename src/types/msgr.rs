@@ -13,7 +13,8 @@ pub enum Msgr {
     V1,
     /// Messenger v2 alone.
     V2,
-    /// Messenger v2, and v1 where the peer has no v2.
+    /// Messenger v2, and v1 where the peer has no v2; with monitors also where none of v2 answers, so
+    /// that whoever stands between can make it v1, unless secure mode alone is allowed.
     #[default]
     Auto,
 }

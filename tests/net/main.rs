@@ -10,6 +10,7 @@ mod close;
 mod failures;
 mod haste;
 mod hunts;
+mod hunts_v2;
 mod inbox;
 mod keepalive;
 mod listener;

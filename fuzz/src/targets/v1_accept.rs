@@ -11,8 +11,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use ceph_msgr::auth::{AuthServer, Authorizer};
 use ceph_msgr::limits;
-use ceph_msgr::msgr::v1::{Accept, Decision, Existing, MsgId, Offer, Request, Retry, Rx, Tx, con_fault};
-use ceph_msgr::msgr::{AcceptContext, ConState, Consequence, Context, Event, Fault, Local, Message, Options, Policies, Policy, Throttle, protocol_version};
+use ceph_msgr::msgr::v1::{Accept, Offer, Request, Rx, con_fault};
+use ceph_msgr::msgr::{
+    AcceptContext, ConState, Consequence, Context, Decision, Event, Existing, Fault, Local,
+    Message, MsgId, Options, Policies, Policy, Throttle, Tx, protocol_version,
+};
 use ceph_msgr::types::{ConnectSeq, EntityAddr, EntityType, Features, GlobalId, GlobalSeq};
 
 use crate::input::Input;
@@ -130,7 +133,13 @@ impl World {
         let required =
             if more & 4 != 0 { Features::NONE.with(Features::MSG_AUTH) } else { Features::NONE };
         let supported = if more & 8 != 0 { Features::NONE } else { Features::SUPPORTED };
-        let options = Options { crc_data: !bit(6), sign_messages: !bit(7), supported, required };
+        let options = Options {
+            crc_data: !bit(6),
+            sign_messages: !bit(7),
+            supported,
+            required,
+            ..Options::default()
+        };
         Self {
             asks,
             require_challenge: !bit(5),
@@ -518,18 +527,13 @@ impl World {
                 return;
             }
             Decision::Replace | Decision::ReplaceReset => {
-                assert!(!self.policy.is_stateless() && ex.is_some_and(|ex| !ex.stranger));
+                assert!(!self.policy.is_stateless() && ex.is_some());
                 self.take_over(socket, offer, decision == Decision::ReplaceReset);
                 return;
             }
-            Decision::RetryGlobal(seq) => Retry::Global(seq),
-            Decision::RetrySession(seq) => Retry::Session(seq),
-            Decision::ResetSession => Retry::ResetSession,
-            Decision::Wait => Retry::Wait,
-            Decision::BadAuthorizer => Retry::BadAuthorizer,
+            Decision::Retry(retry) => retry,
+            Decision::Stale => panic!("which v1 never is"),
         };
-        // Another authorizer is challenged anew.
-        socket.answered &= retry != Retry::BadAuthorizer;
         socket.accept.retry(&offer, retry, &self.context());
         self.socket = Some(socket);
     }
@@ -590,7 +594,7 @@ impl World {
             con.tx.try_write(&mut con.pipe, &cx)?;
             con.rx.readable();
             let mut event = None;
-            if !Rx::is_gated(&con.tx) {
+            if !con.tx.is_gated() {
                 let longest =
                     if self.small_only { limits::MAX_UNAUTHENTICATED_LEN } else { LONGEST };
                 let limit = longest + (128 << 10) + 4 * before.0;
@@ -750,7 +754,8 @@ fn existing(input: &mut Input<'_>) -> Existing {
         server: bit(1),
         once_ready: bit(2),
         replacing: bit(3),
-        stranger: bit(4),
+        client_cookie: 0,
+        server_cookie: 0,
     }
 }
 

@@ -9,8 +9,10 @@ use ceph_msgr::auth::cephx::{CephXAuthorizer, CephXTicketBlob};
 use ceph_msgr::auth::{AuthError, AuthNoneAuthorizer, AuthProvider, Authorizer};
 use ceph_msgr::crypto::{CryptoKey, Usage};
 use ceph_msgr::limits;
-use ceph_msgr::msgr::v1::{Incoming, MsgId, Rx, Tx, con_fault, connection};
-use ceph_msgr::msgr::{ConState, Consequence, Context, Event, Fault, Local, Message, Options, Peer, Policy};
+use ceph_msgr::msgr::v1::{Incoming, Rx, con_fault, connection};
+use ceph_msgr::msgr::{
+    ConState, Consequence, Context, Event, Fault, Local, Message, MsgId, Options, Peer, Policy, Tx,
+};
 use ceph_msgr::types::{EntityAddr, EntityName, EntityType, Features, GlobalId};
 
 use crate::input::Input;
@@ -117,8 +119,13 @@ impl Con {
         let required =
             if more & 4 != 0 { Features::NONE.with(Features::MSG_AUTH) } else { Features::NONE };
         let supported = if more & 8 != 0 { Features::NONE } else { Features::SUPPORTED };
-        let local_options =
-            Options { crc_data: !bit(6), sign_messages: !bit(7), supported, required };
+        let local_options = Options {
+            crc_data: !bit(6),
+            sign_messages: !bit(7),
+            supported,
+            required,
+            ..Options::default()
+        };
         let local = Local::new(EntityType::CLIENT, 0x1234_5678, local_options);
         let ip = if more & 1 != 0 { "v1:[::1]:6801/7" } else { "v1:127.0.0.1:6801/7" };
         let addr: EntityAddr = ip.parse().expect("an address");
@@ -320,7 +327,7 @@ impl Con {
         loop {
             let before = (self.pipe.unread(), self.pipe.output.len());
             self.rx.readable();
-            while !Rx::is_gated(&self.tx) {
+            while !self.tx.is_gated() {
                 let limit = LONGEST + (1 << 20) + 4 * before.0;
                 let read = bounded(limit, || self.with(|rx, _, pipe, _| rx.read_partial(pipe)));
                 if let Err(fault) = &read {

@@ -33,7 +33,7 @@ impl Rx {
             Incoming::Control(tag, payload) => self.process_control(tx, tag, &payload, cx),
             Incoming::Message { msg, ack_seq } => {
                 tx.discard_sent(ack_seq);
-                Ok(tx.take(*msg)?.map(Event::Message))
+                Ok(tx.take(msg)?.map(Event::Message))
             }
             Incoming::Ack(seq) => {
                 log::trace!("{}: < ack {seq}", self.peer);

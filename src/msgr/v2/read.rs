@@ -20,7 +20,7 @@ pub enum Incoming {
     /// A message that is what its sender sent.
     Message {
         /// It.
-        msg: Box<Message>,
+        msg: Message,
         /// Everything up to this number has arrived.
         ack_seq: Seq,
     },
@@ -169,7 +169,7 @@ fn incoming(frame: Frame<'_>, src: EntityName, budget: Budget) -> Result<Incomin
         Tag::Message => {
             let header = MsgHeader2::from_bytes(payload)?;
             let msg = Message { header: header.to_header(src), front, middle, data, budget };
-            Incoming::Message { msg: Box::new(msg), ack_seq: header.ack_seq }
+            Incoming::Message { msg, ack_seq: header.ack_seq }
         }
         Tag::Ack => Incoming::Ack(AckFrame::from_payload(payload)?.0),
         Tag::Keepalive2 => Incoming::Keepalive2(KeepAliveFrame::from_payload(payload)?.0),
