@@ -18,9 +18,21 @@ struct Held {
     descriptors: BTreeMap<String, usize>,
 }
 
+/// Whether the flags of a task, the seventh field behind its name, have PF_EXITING.
+fn is_exiting(stat: &str) -> bool {
+    let behind_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let flags = behind_name.split(' ').nth(6).and_then(|flags| flags.parse::<u32>().ok());
+    flags.is_some_and(|flags| flags & 4 != 0)
+}
+
 fn held() -> Held {
     let mut held = Held { threads: BTreeMap::new(), descriptors: BTreeMap::new() };
     for task in fs::read_dir("/proc/self/task").expect("this process").flatten() {
+        // A thread may have been joined, and the kernel not be done with it yet.
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        if is_exiting(&stat) {
+            continue;
+        }
         if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
             *held.threads.entry(name.trim().to_owned()).or_default() += 1;
         }

@@ -14,6 +14,7 @@ use ceph_msgr::testing::{CommandReply, Commands, Mon};
 use ceph_msgr::types::EntityType;
 use common::acceptor::*;
 use common::client::*;
+use common::frames::*;
 use common::monitor::*;
 use common::{dialler, server};
 
@@ -46,6 +47,8 @@ fn a_thousand_connections_leave_nothing() {
     let before = (threads(), descriptors());
     connections_of_all_kinds(refused);
     listeners_of_all_kinds();
+    listeners_of_v2();
+    connections_of_v2();
     clients_of_monitors();
     scripted_clusters();
     for round in 0..1000 {
@@ -165,6 +168,91 @@ fn listeners_of_all_kinds() {
             }
         }
         drop(held);
+    }
+}
+
+/// The same with messenger v2, and with a socket at each step of its handshake.
+fn listeners_of_v2() {
+    for round in 0..100 {
+        let policy =
+            if round % 2 == 0 { Policy::STATELESS_SERVER } else { Policy::STATEFUL_SERVER };
+        let at = [server::v2(server::LOCALHOST)];
+        let (messenger, listener, heards) = server::serve_at(&at, policy, patient(), |_| {});
+        let mut wires: Vec<_> = (0..7).map(|_| dial_v2(server::addr(&listener))).collect();
+        wires[1].send(b"ceph");
+        wires[2].send(BANNER_V2);
+        wires[3].hellos_v2(dialler::TYPE_CLIENT);
+        wires[4].log_in();
+        for nonce in 5..7 {
+            let wire = &mut wires[nonce as usize];
+            wire.log_in();
+            let (flags, cookie) = if policy.lossy { (LOSSY, 0) } else { (0, 9) };
+            let ident = Ident { flags, cookie, ..wire.ident(nonce, 7) };
+            wire.put(CLIENT_IDENT, &ident.payload());
+            wire.expect(SERVER_IDENT);
+            heards.accepted();
+        }
+        wires[5].send(&message_v2(1, 42, b"front", b""));
+        if round % 3 == 0 {
+            // That session stands by, or has ended.
+            wires.truncate(6);
+        }
+        let held = (round % 5 == 0).then(|| listener.connections());
+        match round % 4 {
+            0 => listener.close(soon()).unwrap(),
+            1 => drop(listener),
+            2 => {
+                drop(wires);
+                drop(messenger);
+                drop(listener);
+            }
+            _ => {
+                messenger.shutdown(soon()).unwrap();
+                drop(listener);
+            }
+        }
+        drop(held);
+    }
+}
+
+/// Dialled with messenger v2: how far each gets, and how it ends.
+fn connections_of_v2() {
+    for round in 0..200 {
+        let acceptor = Acceptor::new();
+        let messenger = messenger(patient());
+        let (dispatcher, _heards) = recorder();
+        let lossy = if round % 2 == 0 { Policy::LOSSY_CLIENT } else { Policy::LOSSLESS_CLIENT };
+        let con = messenger.connect(acceptor.peer_v2(lossy), auth_none(), dispatcher).unwrap();
+        let mut wire = acceptor.accept_v2();
+        match round % 7 {
+            0 => {}
+            1 => wire.send(b"ceph"),
+            2 => wire.send(BANNER_V2),
+            3 => drop(wire.hellos_v2(dialler::TYPE_OSD)),
+            4 => wire.let_in(dialler::TYPE_OSD),
+            _ => {
+                wire.let_in(dialler::TYPE_OSD);
+                wire.expect(CLIENT_IDENT);
+                let (flags, cookie) = if lossy.lossy { (LOSSY, 0) } else { (0, 9) };
+                let addrs = [addr_v2(acceptor.addr(), 0)];
+                wire.put(SERVER_IDENT, &server_ident(&addrs, 3, flags, cookie));
+                con.send(Message::new(1, vec![0; 100])).unwrap();
+            }
+        }
+        match round % 5 {
+            0 => drop(con),
+            1 => con.close(soon()).unwrap(),
+            2 => messenger.shutdown(soon()).unwrap(),
+            3 => {
+                drop(wire);
+                con.close(soon()).unwrap();
+            }
+            _ => {
+                drop(messenger);
+                drop(wire);
+                drop(con);
+            }
+        }
     }
 }
 

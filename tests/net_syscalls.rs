@@ -8,16 +8,18 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::messages::Body as _;
 use ceph_msgr::messages::mgr::MMgrCommandReply;
-use ceph_msgr::msgr::{ConState, Message, Policy};
-use ceph_msgr::net::{Connection, Counts, Deadline, Delivery, Inbox, Messenger};
+use ceph_msgr::msgr::{ConState, Message, Peer, Policy};
+use ceph_msgr::net::{Connection, Counts, Deadline, Delivery, Dispatcher, Inbox, Messenger};
 use ceph_msgr::types::Features;
 use common::acceptor::*;
 use common::client::*;
+use common::frames::*;
 use common::monitor::*;
 use common::{dialler, server, skip};
 
@@ -103,7 +105,17 @@ fn futexes(trace: &[&str], thread: &str) -> Vec<String> {
 /// sender's thread, one poll and one recv on the worker's. No read in vain, and no eventfd.
 #[test]
 fn an_idle_message_costs_one_call_for_each_thing_that_happens() {
-    let Some(trace) = strace("questions_and_answers", &[]) else { return };
+    costs_one_call_for_each_thing("questions_and_answers");
+}
+
+/// The same with messenger v2: preamble, segments and epilogue come and go with one call too.
+#[test]
+fn an_idle_message_of_v2_costs_what_one_of_v1_does() {
+    costs_one_call_for_each_thing("questions_and_answers_of_v2");
+}
+
+fn costs_one_call_for_each_thing(scenario: &str) {
+    let Some(trace) = strace(scenario, &[]) else { return };
     let trace: Vec<_> = trace.lines().collect();
     let (sender, begin) = find_mark(&trace, "begin");
     let (_, end) = find_mark(&trace, "end");
@@ -143,6 +155,31 @@ fn an_idle_message_costs_one_call_for_each_thing_that_happens() {
     let in_vain = trace.iter().find(|line| tid(line) == worker && line.contains("EAGAIN"));
     assert!(in_vain.is_none_or(|line| line.contains("futex")), "{in_vain:?}");
     println!("{ROUNDS} questions and answers: {all}, {wakes} wake-ups, {sleeps} sleeps");
+}
+
+/// The handshake of messenger v2, between a client and a listener of ours: each side writes all that
+/// it has to say at a time with one call, reads what the other has said with one, and sleeps between.
+#[test]
+fn a_handshake_of_v2_makes_no_call_in_vain() {
+    let Some(trace) = strace("a_handshake_of_v2", &[]) else { return };
+    let trace: Vec<_> = trace.lines().collect();
+    // Banner, HELLO, AUTH_REQUEST, AUTH_SIGNATURE, CLIENT_IDENT; and banner, HELLO, AUTH_DONE with
+    // AUTH_SIGNATURE, and then SERVER_IDENT, which its owner hears of first. What the other says in
+    // two may come in one.
+    for (side, sends, recvs) in [("connected", 5, 4), ("accepted", 3, 5)] {
+        let (thread, end) = find_mark(&trace, side);
+        let lines = &trace[..end];
+        let calls = calls(lines, &thread);
+        let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+        let polls = of("ppoll") + of("poll");
+        println!("{side}: {calls:?}");
+        assert_eq!(of("sendmsg"), sends, "{side}: {calls:?}");
+        assert!((3..=recvs).contains(&of("recvfrom")), "{side}: {calls:?}");
+        // One for the connection, and one for what is woken by its owner.
+        assert!((3..=recvs + 2).contains(&polls), "{side}: {calls:?}");
+        let in_vain = lines.iter().find(|l| tid(l) == thread && l.contains("EAGAIN"));
+        assert!(in_vain.is_none_or(|line| line.contains("futex")), "{side}: {in_vain:?}");
+    }
 }
 
 /// A write to a socket that the peer has closed must not end a program that does not ignore SIGPIPE,
@@ -294,6 +331,78 @@ fn questions_and_answers() {
     mark("end");
     peer.join().unwrap();
     con.close(soon()).unwrap();
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn questions_and_answers_of_v2() {
+    if !is_wanted("questions_and_answers_of_v2") {
+        return;
+    }
+    let messenger = messenger(patient());
+    let inbox = Inbox::new(10).unwrap();
+    let acceptor = Acceptor::new();
+    let peer = acceptor.peer_v2(Policy::LOSSY_CLIENT);
+    let dispatcher = inbox.dispatcher();
+    let marks = hook(move |con, call| match call {
+        Call::Connected => mark("worker"),
+        Call::Message(msg) => dispatcher.dispatch(con, msg),
+        _ => {}
+    });
+    let con = messenger.connect(peer, auth_none(), marks).expect("a thread");
+    let mut wire = acceptor.open_v2(true);
+    con.wait_open(soon()).unwrap();
+    let peer = std::thread::spawn(move || {
+        for seq in 1..=ROUNDS as u64 + 1 {
+            let question = wire.expect(MESSAGE);
+            wire.send(&message_v2(seq, 2, &question.segments[1], b""));
+        }
+        wire
+    });
+    let ask = || {
+        con.send(Message::new(1, &b"a small question"[..])).unwrap();
+        let answer = inbox.recv(soon()).unwrap();
+        assert!(matches!(&answer, Delivery::Message(_, msg) if msg.header.msg_type == 2));
+    };
+    // Once for what happens once.
+    ask();
+    mark("begin");
+    (0..ROUNDS).for_each(|_| ask());
+    mark("end");
+    peer.join().unwrap();
+    con.close(soon()).unwrap();
+}
+
+/// Marks the trace where a session is open.
+struct Marks;
+
+impl Dispatcher for Marks {
+    fn dispatch(&self, _: &Connection, _: Message) {}
+
+    fn connected(&self, _: &Connection) {
+        mark("connected");
+    }
+
+    fn accepted(&self, _: &Connection) {
+        mark("accepted");
+    }
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn a_handshake_of_v2() {
+    if !is_wanted("a_handshake_of_v2") {
+        return;
+    }
+    let osd = server::osd(Policy::STATELESS_SERVER, patient());
+    let acceptor = server::acceptor(Arc::new(Marks));
+    let listener = osd.bind(&[server::v2(server::LOCALHOST)], acceptor).unwrap();
+    let at = server::addr(&listener);
+    let peer = Peer { addr: listener.addrs()[0], ..peer_at(at, Policy::LOSSY_CLIENT) };
+    let con = messenger(patient()).connect(peer, auth_none(), Arc::new(Marks)).unwrap();
+    con.wait_open(soon()).unwrap();
+    con.close(soon()).unwrap();
+    listener.close(soon()).unwrap();
 }
 
 /// A scenario: does nothing if it is not run by one of the tests above.

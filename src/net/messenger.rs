@@ -11,7 +11,7 @@ use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::msgr::{Local, Options, Peer, Policies, Policy, Throttle};
-use crate::types::{EntityAddr, EntityName, EntityType, UTime};
+use crate::types::{AddrType, EntityAddr, EntityName, EntityType, UTime};
 
 /// How long the steps of a connection may take, and what it costs.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,14 @@ impl Messenger {
     ) -> Result<Connection> {
         self.0.check_fork()?;
         let mut registry = self.0.registry();
-        if let Some(con) = registry.connection_to(&peer) {
+        let known = registry.connection_to(&peer);
+        // What does not say its messenger is dialled with v1, and is the same as what does.
+        let addr_type = match peer.addr.addr_type {
+            AddrType::MSGR2 => AddrType::MSGR2,
+            _ => AddrType::LEGACY,
+        };
+        let peer = Peer { addr: EntityAddr { addr_type, ..peer.addr }, ..peer };
+        if let Some(con) = known.or_else(|| registry.connection_to(&peer)) {
             return Ok(con);
         }
         let con = self.0.start(peer, auth, dispatcher)?;

@@ -486,4 +486,9 @@ impl Wire {
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
+
+    /// The socket, to speak another protocol on it.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
 }

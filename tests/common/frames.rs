@@ -5,8 +5,11 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use super::acceptor::{FEATURES, crc32c_from};
-use super::dialler::none_authorizer;
+use ceph_msgr::msgr::{Peer, Policy};
+use ceph_msgr::types::EntityAddr;
+
+use super::acceptor::{Acceptor, FEATURES, crc32c_from, peer_at};
+use super::dialler::{TYPE_CLIENT, TYPE_OSD, dial, none_authorizer};
 
 /// What a 16.2.15 daemon sends: revision 1 supported, nothing required.
 pub(crate) const BANNER_V2: &[u8; 26] = b"ceph v2\n\x10\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -15,6 +18,7 @@ pub(crate) const HELLO: u8 = 1;
 pub(crate) const AUTH_REQUEST: u8 = 2;
 pub(crate) const AUTH_BAD_METHOD: u8 = 3;
 pub(crate) const AUTH_REPLY_MORE: u8 = 4;
+pub(crate) const AUTH_REQUEST_MORE: u8 = 5;
 pub(crate) const AUTH_DONE: u8 = 6;
 pub(crate) const AUTH_SIGNATURE: u8 = 7;
 pub(crate) const CLIENT_IDENT: u8 = 8;
@@ -178,9 +182,14 @@ pub(crate) fn hello_v2(entity_type: u32, peer_addr: SocketAddr) -> Vec<u8> {
     [&[entity_type as u8][..], &addr_v2(peer_addr, 0)].concat()
 }
 
-/// AUTH_REQUEST: `u32` method (none), modes, and the authorizer of `client.admin`.
+/// AUTH_REQUEST of `client.admin`.
 pub(crate) fn auth_request() -> Vec<u8> {
-    let authorizer = none_authorizer(8, "admin", 4100);
+    auth_request_of(TYPE_CLIENT, "admin")
+}
+
+/// AUTH_REQUEST: `u32` method (none), modes, and an authorizer.
+pub(crate) fn auth_request_of(entity_type: u32, id: &str) -> Vec<u8> {
+    let authorizer = none_authorizer(entity_type, id, 4100);
     [&1u32.to_le_bytes()[..], &1u32.to_le_bytes(), &CRC.to_le_bytes(), &blob(&authorizer)].concat()
 }
 
@@ -245,6 +254,35 @@ pub(crate) struct V2Wire {
     pub(crate) stream: TcpStream,
 }
 
+impl Acceptor {
+    /// Whom to dial with messenger v2: `osd.3`, nonce 0.
+    pub(crate) fn peer_v2(&self, policy: Policy) -> Peer {
+        Peer { addr: EntityAddr::msgr2(self.addr(), 0), ..peer_at(self.addr(), policy) }
+    }
+
+    /// The next client, which is to speak messenger v2.
+    pub(crate) fn accept_v2(&self) -> V2Wire {
+        V2Wire { stream: self.accept().into_stream() }
+    }
+
+    /// The same with a session opened, as `osd.3`.
+    #[track_caller]
+    pub(crate) fn open_v2(&self, lossy: bool) -> V2Wire {
+        let mut wire = self.accept_v2();
+        wire.let_in(TYPE_OSD);
+        wire.expect(CLIENT_IDENT);
+        let (flags, cookie) = if lossy { (LOSSY, 0) } else { (0, 77) };
+        wire.put(SERVER_IDENT, &server_ident(&[addr_v2(self.addr(), 0)], 3, flags, cookie));
+        wire
+    }
+}
+
+/// A socket to there, on which nothing is said yet.
+#[track_caller]
+pub(crate) fn dial_v2(addr: SocketAddr) -> V2Wire {
+    V2Wire { stream: dial(addr).into_stream() }
+}
+
 impl V2Wire {
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -304,11 +342,25 @@ impl V2Wire {
     /// The dialling side up to the signatures, as `client.admin`.
     #[track_caller]
     pub(crate) fn log_in(&mut self) {
-        self.hellos_v2(8);
-        self.put(AUTH_REQUEST, &auth_request());
+        self.log_in_as(TYPE_CLIENT, "admin");
+    }
+
+    #[track_caller]
+    pub(crate) fn log_in_as(&mut self, entity_type: u32, id: &str) {
+        self.hellos_v2(entity_type);
+        self.put(AUTH_REQUEST, &auth_request_of(entity_type, id));
         self.expect(AUTH_DONE);
         self.put(AUTH_SIGNATURE, &[0; 32]);
         assert_eq!(self.expect(AUTH_SIGNATURE).payload(), [0; 32]);
+    }
+
+    /// A new session, as a client.
+    #[track_caller]
+    pub(crate) fn open_session_v2(&mut self, nonce: u32, target_nonce: u32) -> V2Frame {
+        self.log_in();
+        let ident = self.ident(nonce, target_nonce);
+        self.put(CLIENT_IDENT, &ident.payload());
+        self.expect(SERVER_IDENT)
     }
 
     /// What a client says of itself that dials that daemon.

@@ -58,12 +58,29 @@ pub(crate) struct MonSession {
     seq: u64,
 }
 
-fn wall() -> UTime {
+pub(crate) fn wall() -> UTime {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").into()
 }
 
-fn client_admin() -> EntityName {
+pub(crate) fn client_admin() -> EntityName {
     "client.admin".parse().expect("a name")
+}
+
+/// Lets `client.admin` in with that key, and gives numbers from `first_id` on and tickets that live so
+/// long, which another one of these does not believe.
+pub(crate) fn auth_monitor(
+    key: &CryptoKey,
+    method: u32,
+    life: Duration,
+    first_id: u64,
+) -> Arc<AuthMonitor> {
+    let mut keyring = Keyring::new();
+    keyring.set_key(&client_admin(), key.clone());
+    let options = KeyServerOptions { auth_service_ticket_ttl: life, ..Default::default() };
+    let keys = Arc::new(KeyServer::new(keyring, options, wall()).expect("secrets"));
+    let ids = Box::new(GlobalIds(AtomicU64::new(first_id)));
+    let options = AuthMonitorOptions { methods: vec![method], ..Default::default() };
+    Arc::new(AuthMonitor::new(keys, ids, options))
 }
 
 impl Monitor {
@@ -79,13 +96,7 @@ impl Monitor {
 
     fn with(method: u32, life: Duration) -> Self {
         let key = CryptoKey::generate(KeyType::Aes, wall()).expect("a key");
-        let mut keyring = Keyring::new();
-        keyring.set_key(&client_admin(), key.clone());
-        let options = KeyServerOptions { auth_service_ticket_ttl: life, ..Default::default() };
-        let keys = Arc::new(KeyServer::new(keyring, options, wall()).expect("secrets"));
-        let ids = Box::new(GlobalIds(AtomicU64::new(4100)));
-        let options = AuthMonitorOptions { methods: vec![method], ..Default::default() };
-        let auth = Arc::new(AuthMonitor::new(keys, ids, options));
+        let auth = auth_monitor(&key, method, life, 4100);
         Self { acceptor: Acceptor::new(), auth, key }
     }
 

@@ -19,6 +19,11 @@ pub(crate) fn v1(addr: SocketAddr) -> EntityAddr {
     EntityAddr::legacy(addr, 0)
 }
 
+/// There messenger v2 is spoken.
+pub(crate) fn v2(addr: SocketAddr) -> EntityAddr {
+    EntityAddr::msgr2(addr, 0)
+}
+
 /// `osd.3`, with that policy towards all.
 pub(crate) fn osd(policy: Policy, timeouts: Timeouts) -> Messenger {
     let name = EntityName::new(EntityType::OSD, 3);
@@ -57,11 +62,21 @@ pub(crate) fn serve_with(
     timeouts: Timeouts,
     tune: impl FnOnce(&mut Acceptor),
 ) -> (Messenger, Listener, Heards) {
+    serve_at(&[v1(LOCALHOST)], policy, timeouts, tune)
+}
+
+/// The same at these addresses.
+pub(crate) fn serve_at(
+    addrs: &[EntityAddr],
+    policy: Policy,
+    timeouts: Timeouts,
+    tune: impl FnOnce(&mut Acceptor),
+) -> (Messenger, Listener, Heards) {
     let messenger = osd(policy, timeouts);
     let (dispatcher, heards) = recorder();
     let mut acceptor = acceptor(dispatcher);
     tune(&mut acceptor);
-    let listener = messenger.bind(&[v1(LOCALHOST)], acceptor).expect("a free port");
+    let listener = messenger.bind(addrs, acceptor).expect("a free port");
     (messenger, listener, heards)
 }
 

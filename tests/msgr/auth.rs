@@ -16,7 +16,7 @@ for_each_protocol!(auth_test);
 fn auth_test(protocol: Protocol) {
     let mut config = Config::client(protocol);
     let none = (config.auth.clone(), Config::server(protocol).auth_server);
-    let (provider, handler) = cephx();
+    let (provider, handler) = cephx(EntityType::CLIENT);
     let (provider, handler) = (Arc::new(Required::new(provider)), Arc::new(Required::new(handler)));
     config.auth = provider.clone();
     let server = Config { auth_server: handler.clone(), ..Config::server(protocol) };

@@ -1,7 +1,7 @@
 //! One end of a scenario: a messenger, where it listens, and what it hears.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ceph_msgr::auth::{
     AuthNoneAuthorizeHandler, AuthNoneAuthorizer, AuthProvider, AuthServer, ConMode,
@@ -18,9 +18,6 @@ use crate::fake::FakeDispatcher;
 pub(crate) const LOCALHOST: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// One ticket, and the secrets to check it, for all scenarios.
-static CEPHX: OnceLock<(Arc<dyn AuthProvider>, Arc<dyn AuthServer>)> = OnceLock::new();
-
 /// As Ceph's tests have it: one that dials again even with nothing to send.
 pub(crate) const LOSSLESS_CLIENT: Policy = Policy { standby: false, ..Policy::LOSSLESS_CLIENT };
 
@@ -31,7 +28,7 @@ pub(crate) enum Protocol {
     V1,
     /// Messenger v2, with checksums.
     V2,
-    /// The same with cephx and sealed frames: of clients towards an OSD.
+    /// The same with cephx and sealed frames, towards OSDs.
     V2Secure,
 }
 
@@ -70,7 +67,7 @@ impl Config {
         let none: Arc<dyn AuthProvider> = Arc::new(AuthNoneAuthorizer { name, global_id });
         let (auth, auth_server) = match protocol {
             Protocol::V1 | Protocol::V2 => (none, Arc::new(AuthNoneAuthorizeHandler) as _),
-            Protocol::V2Secure => CEPHX.get_or_init(cephx).clone(),
+            Protocol::V2Secure => cephx(entity_type),
         };
         let mut options = Options::default();
         if protocol == Protocol::V2Secure {

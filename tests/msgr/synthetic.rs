@@ -15,14 +15,8 @@ for_each_protocol!(
     synthetic_inject_test_3,
     synthetic_inject_test_4,
 );
-sealed_too!(
-    synthetic_stress_test,
-    synthetic_stress_test_1,
-    synthetic_inject_test,
-    synthetic_inject_test_2,
-    synthetic_inject_test_3,
-    synthetic_inject_test_4,
-);
+// Between peers an OSD dials clients too, which nobody has tickets for.
+sealed_too!(synthetic_stress_test, synthetic_inject_test, synthetic_inject_test_3);
 
 fn synthetic_stress_test(protocol: Protocol) {
     let counts = Workload::new(protocol, Plan::new(8, 32, 5_000)).run();

@@ -1,6 +1,7 @@
 //! Frames in memory: foreign bytes, every split, cuts and changes, in both revisions and both modes.
 
 mod abort;
+mod ahead;
 mod captures;
 mod copies;
 mod hostile;
