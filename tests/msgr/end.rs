@@ -185,7 +185,7 @@ impl<D: Dispatcher + 'static> End<D> {
     fn peer<E>(&self, other: &End<E>, at: SocketAddr) -> Peer {
         let listens = other.listener.iter().flat_map(|l| l.addrs()).copied();
         let there = listens.into_iter().find(|addr| addr.sockaddr == Some(at));
-        let addr = there.unwrap_or(self.protocol.addr(at, other.nonce));
+        let addr = there.unwrap_or_else(|| self.protocol.addr(at, other.nonce));
         Peer { name: other.name, addr, policy: self.policy }
     }
 
