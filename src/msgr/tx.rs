@@ -150,7 +150,7 @@ impl Tx {
             unsent => {
                 let acks =
                     self.framing.as_ref().is_some_and(|framing| framing.acks_with_messages());
-                if unsent == Revoked::Whole && acks {
+                if unsent == Revoked::Whole && acks && !mutant!(AckLostAtRevoke) {
                     self.session.forget_told();
                 }
                 self.session.remove(id.0) || unsent != Revoked::Absent
