@@ -102,6 +102,25 @@ fn who_listens_everywhere_is_where_it_was_reached() {
     listener.close(soon()).unwrap();
 }
 
+/// The addresses of a messenger are those that it was bound to last; each listener goes on at its own.
+#[test]
+fn two_listeners_of_one_messenger_are_both_reached() {
+    let (messenger, first, heards) =
+        serve_at(&[v2(LOCALHOST)], Policy::STATELESS_SERVER, patient(), |_| {});
+    let (dispatcher, second_heards) = recorder();
+    let second = messenger.bind(&[v2(LOCALHOST), v1(LOCALHOST)], acceptor(dispatcher)).unwrap();
+    for (listener, heards) in [(&first, &heards), (&second, &second_heards)] {
+        let (ours, con, client) = call_at(addr(listener));
+        client.connected();
+        heards.accepted();
+        con.send(msg(b"there")).unwrap();
+        assert_eq!(heards.message().front[..], *b"there");
+        ours.shutdown(soon()).unwrap();
+    }
+    first.close(soon()).unwrap();
+    second.close(soon()).unwrap();
+}
+
 /// A client of ours, of messenger v2 there.
 fn call_at(at: SocketAddr) -> (ceph_msgr::net::Messenger, ceph_msgr::net::Connection, Heards) {
     let messenger = messenger(patient());
