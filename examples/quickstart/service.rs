@@ -1,15 +1,15 @@
 //! The service's part: it believes the monitor's tickets, and sends messages back or counts them.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::Result;
 use ceph_msgr::auth::AuthServer;
-use ceph_msgr::msgr::{Message, Options, Policies, Policy};
+use ceph_msgr::msgr::{Message, Policies, Policy};
 use ceph_msgr::net::{Acceptor, Connection, Dispatcher, Listener, Messenger, Timeouts};
-use ceph_msgr::testing::DAEMON_FEATURES;
-use ceph_msgr::types::{EntityAddr, EntityName, EntityType};
+use ceph_msgr::types::{EntityName, EntityType};
+
+use crate::protocol::Protocol;
 
 /// A message that is to come back.
 pub(crate) const ECHO: u16 = 1000;
@@ -24,12 +24,12 @@ pub(crate) fn name() -> EntityName {
 }
 
 /// Listens at a free port; the sessions of those who dial outlive their sockets.
-pub(crate) fn start(auth_server: Arc<dyn AuthServer>) -> Result<Listener> {
-    let options = Options { supported: DAEMON_FEATURES, ..Options::default() };
-    let messenger = Messenger::with_nonce(name(), std::process::id(), options, Timeouts::default());
+pub(crate) fn start(auth_server: Arc<dyn AuthServer>, protocol: Protocol) -> Result<Listener> {
+    let (nonce, options) = (std::process::id(), protocol.options());
+    let messenger = Messenger::with_nonce(name(), nonce, options, Timeouts::default());
     messenger.set_policies(Policies::new(Policy::STATEFUL_SERVER));
     let acceptor = Acceptor::new(auth_server, Arc::new(Service::default()));
-    Ok(messenger.bind(&[EntityAddr::legacy((Ipv4Addr::LOCALHOST, 0).into(), 0)], acceptor)?)
+    Ok(messenger.bind(&[protocol.any_port()], acceptor)?)
 }
 
 #[derive(Default)]

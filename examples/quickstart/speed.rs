@@ -7,7 +7,7 @@ use ceph_msgr::msgr::Message;
 
 use crate::raw;
 use crate::service::{COUNT, ECHO, HOW_MANY};
-use crate::steps::Client;
+use crate::steps::{Client, Pair};
 
 const SMALL: usize = 4 << 10;
 const LARGE: usize = 4 << 20;
@@ -17,35 +17,55 @@ const STREAM: u32 = 64;
 const TURNS: usize = 5;
 
 const LEGEND: &str =
-    "Medians of five, both ends in this process. The session is lossless and signed, with
-    checksums; the client calls the blocking `send` and `Inbox::recv`, so that what comes back
-    passes from the connection's thread to the caller's. Nothing is pinned to a CPU: the two
-    threads of the raw pair often share one, which suits them best.";
+    "Medians of five, both ends in this process. Sessions are lossless: with v1 messages are signed
+    and have checksums, with v2 frames have checksums or are sealed. The client calls the
+    blocking `send` and `Inbox::recv`, so that what comes back passes from the connection's thread
+    to the caller's. Nothing is pinned to a CPU: the two threads of the raw pair often share one,
+    which suits them best.";
 
-pub(crate) fn table(client: &Client) -> Result<()> {
-    let mut took: [Vec<Duration>; 4] = Default::default();
+/// How long both took, each time.
+#[derive(Default)]
+struct Turns {
+    small: Vec<Duration>,
+    large: Vec<Duration>,
+}
+
+pub(crate) fn table(pairs: &[Pair]) -> Result<()> {
+    let mut raw = Turns::default();
+    let mut ours: Vec<_> = pairs.iter().map(|_| Turns::default()).collect();
     for _ in 0..TURNS {
-        let [small, small_raw, large, large_raw] = &mut took;
-        small.push(round_trips(client)?);
-        small_raw.push(raw::round_trips(SMALL, ROUND_TRIPS)?);
-        large.push(stream(client)?);
-        large_raw.push(raw::one_way(LARGE, STREAM)?);
+        raw.small.push(raw::round_trips(SMALL, ROUND_TRIPS)?);
+        raw.large.push(raw::one_way(LARGE, STREAM)?);
+        for (pair, turns) in pairs.iter().zip(&mut ours) {
+            turns.small.push(round_trips(&pair.client)?);
+            turns.large.push(stream(&pair.client)?);
+        }
     }
-    let [small, small_raw, large, large_raw] = took.map(|mut turns| {
-        turns.sort();
-        turns[TURNS / 2]
-    });
-    let per_s = |took: Duration| f64::from(ROUND_TRIPS) / took.as_secs_f64();
-    let mib_per_s = |took: Duration| f64::from(STREAM) * (LARGE >> 20) as f64 / took.as_secs_f64();
-    println!("                                   messenger v1      raw TCP      ratio");
-    row("round trips of 4 KiB each second", per_s(small), per_s(small_raw));
-    row("MiB each second, 4 MiB messages", mib_per_s(large), mib_per_s(large_raw));
+    let raw = raw.medians();
+    println!("{:<24}{:>20}{:>24}", "", "round trips a second", "MiB a second");
+    println!("{:<24}{:>20}{:>24}", "", "of 4 KiB", "in messages of 4 MiB");
+    row("raw TCP", raw, raw);
+    for (pair, turns) in pairs.iter().zip(ours) {
+        row(&pair.protocol.to_string(), turns.medians(), raw);
+    }
     println!("\n    {LEGEND}");
     Ok(())
 }
 
-fn row(what: &str, ours: f64, raw: f64) {
-    println!("{what:<35}{ours:>12.0} {raw:>12.0} {:>10.2}", ours / raw);
+impl Turns {
+    /// Round trips and MiB each second.
+    fn medians(mut self) -> [f64; 2] {
+        self.small.sort();
+        self.large.sort();
+        let [small, large] = [self.small, self.large].map(|turns| turns[TURNS / 2].as_secs_f64());
+        [f64::from(ROUND_TRIPS) / small, f64::from(STREAM) * (LARGE >> 20) as f64 / large]
+    }
+}
+
+/// Each figure, and what part it is of raw TCP's.
+fn row(what: &str, [small, large]: [f64; 2], [raw_small, raw_large]: [f64; 2]) {
+    let (small_ratio, large_ratio) = (small / raw_small, large / raw_large);
+    println!("{what:<24}{small:>13.0}{small_ratio:>7.2}{large:>17.0}{large_ratio:>7.2}");
 }
 
 fn round_trips(client: &Client) -> Result<Duration> {

@@ -13,6 +13,8 @@ pub mod types;
 pub mod v1_accept;
 pub mod v1_connection;
 pub mod v1_pair;
+pub mod v2_accept;
+pub mod v2_connection;
 pub mod v2_frames;
 pub mod v2_pair;
 
@@ -34,6 +36,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("v1_accept", v1_accept::run),
     ("v1_connection", v1_connection::run),
     ("v1_pair", v1_pair::run),
+    ("v2_accept", v2_accept::run),
+    ("v2_connection", v2_connection::run),
     ("v2_frames", v2_frames::run),
     ("v2_pair", v2_pair::run),
 ];
