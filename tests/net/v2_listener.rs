@@ -242,6 +242,29 @@ fn a_client_at_a_port_of_the_other_protocol_hears_it_and_so_does_the_log() {
     listener.close(soon()).unwrap();
 }
 
+/// The first bytes are enough, and are answered with what is spoken here.
+#[test]
+fn a_dialler_of_the_other_protocol_is_closed_at_its_first_bytes() {
+    let at = [v1(LOCALHOST), v2(LOCALHOST)];
+    let (_messenger, listener, heards) = serve_at(&at, Policy::STATELESS_SERVER, patient(), |_| {});
+    let [v1_port, v2_port] = [0, 1].map(|n| listener.addrs()[n].sockaddr.unwrap());
+    for bytes in [&b"ceph v0"[..], &hello(LOCALHOST, 1)] {
+        let mut wire = dial_v2(v2_port);
+        wire.send(bytes);
+        assert_eq!(wire.recv(26), BANNER_V2);
+        wire.wait_closed();
+    }
+    for bytes in [&b"ceph v2"[..], BANNER_V2] {
+        let mut wire = dial(v1_port);
+        wire.send(bytes);
+        assert_eq!(wire.recv(281)[..9], BANNER[..]);
+        wire.wait_closed();
+    }
+    until("nothing is left", || listener.counts().half_open == 0);
+    assert!(heards.rest().is_empty());
+    listener.close(soon()).unwrap();
+}
+
 /// The target of CLIENT_IDENT must be one of its addresses, nonce and type included.
 #[test]
 fn who_dials_someone_else_is_turned_away() {
