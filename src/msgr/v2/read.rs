@@ -100,6 +100,10 @@ impl Rx {
                     }
                 }
                 Some(Read::Header(_)) => {}
+                // Where messages are, a frame may be taken back; a handshake is not.
+                Some(Read::Aborted(preamble)) if !ready => {
+                    return Err(Fault::UnexpectedTag(preamble.tag));
+                }
                 Some(Read::Aborted(preamble)) => {
                     log::debug!("{}: {} taken back by its sender", self.peer, preamble.tag);
                     self.budget = Budget::default();
