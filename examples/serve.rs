@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! $ ceph-authtool -C keyring -n client.admin --gen-key
-//! $ cargo run --example serve -- --bind v1:127.0.0.1:6789 --keyring keyring
-//! $ ceph -m v1:127.0.0.1:6789 -k keyring status
+//! $ cargo run --example serve -- --bind v2:127.0.0.1:3300 v1:127.0.0.1:6789 --keyring keyring
+//! $ ceph -m 127.0.0.1 -k keyring status
 //! ```
 //!
 //! To that `ceph` it is a cluster without daemons: logins, tickets and maps are as they should be,
@@ -19,11 +19,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use ceph_msgr::auth::ConMode;
 use ceph_msgr::auth::keyring::Keyring;
 use ceph_msgr::net::Deadline;
 use ceph_msgr::testing::{Arrival, Arrived, CommandReply, Commands, Mon};
-use ceph_msgr::types::EntityAddr;
+use ceph_msgr::types::{EntityAddr, Msgr, MsgrParseError};
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -33,12 +34,22 @@ use nix::sys::signal::{SigSet, Signal};
 #[derive(Debug, Parser)]
 #[command(
     name = "serve",
-    after_help = "Example: serve --bind v1:127.0.0.1:6789 --keyring /etc/ceph/keyring"
+    after_help = "Example: serve --bind v2:127.0.0.1:3300 v1:127.0.0.1:6789 --keyring /etc/ceph/keyring"
 )]
 struct Args {
-    /// Where to listen: v1:HOST:PORT, with port 0 for a free one.
-    #[arg(long, required = true, num_args = 1.., value_name = "ADDR", value_parser = address)]
-    bind: Vec<SocketAddr>,
+    /// Where to listen, and which messenger is spoken there: v2:HOST:PORT or v1:HOST:PORT, with port
+    /// 0 for a free one. Without v2: or v1: it is what --msgr says.
+    #[arg(long, required = true, num_args = 1.., value_name = "ADDR", value_parser = bind)]
+    bind: Vec<Bind>,
+
+    /// Which messenger to speak: v1, v2, or auto for either. With auto, an address that does not say
+    /// is of v1 if its port is 6789, of both if it is 0, and else of v2.
+    #[arg(long, value_name = "VERSION", default_value_t, value_parser = msgr)]
+    msgr: Msgr,
+
+    /// The one connection mode of messenger v2 that is allowed, crc or secure; otherwise either.
+    #[arg(long, value_name = "MODE", value_parser = con_mode)]
+    ms_mode: Option<ConMode>,
 
     /// The names and keys of those who may log in.
     #[arg(long, value_name = "FILE")]
@@ -56,18 +67,47 @@ struct Args {
 /// Commands that `ceph` sends only where the monitor describes them.
 const DESCRIBED: &str = include_str!("serve/commands.txt");
 
-fn address(s: &str) -> Result<SocketAddr, String> {
-    if s.starts_with("v2:") {
-        return Err("messenger v2 comes later; this listens with v1 only".to_owned());
-    }
-    let addr = s.strip_prefix("v1:").unwrap_or(s);
-    let mut found = addr.to_socket_addrs().map_err(|e| format!("v1:HOST:PORT is expected: {e}"))?;
-    let found = found.next().ok_or_else(|| format!("{addr} has no address"))?;
-    if found.ip().is_unspecified() {
+/// One of `--bind`.
+#[derive(Clone, Copy, Debug)]
+struct Bind {
+    at: SocketAddr,
+    /// `None` where it does not say.
+    msgr: Option<Msgr>,
+}
+
+fn bind(s: &str) -> Result<Bind, String> {
+    let prefixes = [("v1:", Msgr::V1), ("v2:", Msgr::V2)];
+    let prefixed = prefixes.iter().find_map(|(p, msgr)| Some((s.strip_prefix(p)?, Some(*msgr))));
+    let (addr, msgr) = prefixed.unwrap_or((s, None));
+    let mut found =
+        addr.to_socket_addrs().map_err(|e| format!("v2:HOST:PORT or v1:HOST:PORT: {e}"))?;
+    let at = found.next().ok_or_else(|| format!("{addr} has no address"))?;
+    if at.ip().is_unspecified() {
         let why = "clients dial what the monmap says, which would be this: name one address";
-        return Err(format!("{} is every address of this host; {why}", found.ip()));
+        return Err(format!("{} is every address of this host; {why}", at.ip()));
     }
-    Ok(found)
+    Ok(Bind { at, msgr })
+}
+
+fn msgr(s: &str) -> Result<Msgr, MsgrParseError> {
+    s.parse()
+}
+
+fn con_mode(s: &str) -> Result<ConMode, String> {
+    ConMode::from_name(s).ok_or_else(|| "crc or secure is expected".to_owned())
+}
+
+impl Bind {
+    fn addrs(self, msgr: Msgr) -> anyhow::Result<Vec<EntityAddr>> {
+        let (v2, v1) = (EntityAddr::msgr2(self.at, 0), EntityAddr::legacy(self.at, 0));
+        Ok(match (self.msgr.unwrap_or(msgr), msgr, self.at.port()) {
+            (Msgr::V2, Msgr::V1, _) => bail!("--bind {v2} is not for --msgr v1"),
+            (Msgr::V1, Msgr::V2, _) => bail!("--bind {v1} is not for --msgr v2"),
+            (Msgr::Auto, _, 0) => vec![v2, v1],
+            (Msgr::V1, ..) | (Msgr::Auto, _, 6789) => vec![v1],
+            (Msgr::V2 | Msgr::Auto, ..) => vec![v2],
+        })
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -88,11 +128,13 @@ fn main() -> anyhow::Result<()> {
     signals.add(Signal::SIGTERM);
     signals.thread_block().context("signals")?;
 
-    let mon = Mon::builder()
-        .keyring(keyring)
-        .commands(commands(&args))
-        .start_at(&args.bind.iter().map(|at| EntityAddr::legacy(*at, 0)).collect::<Vec<_>>())?;
-    let mon = Arc::new(mon);
+    let addrs = args.bind.iter().map(|bind| bind.addrs(args.msgr));
+    let addrs = addrs.collect::<anyhow::Result<Vec<_>>>()?.concat();
+    let mut mon = Mon::builder().keyring(keyring).commands(commands(&args));
+    if let Some(mode) = args.ms_mode {
+        mon = mon.con_modes(&[mode]);
+    }
+    let mon = Arc::new(mon.start_at(&addrs)?);
     let stopper = thread::spawn({
         let mon = Arc::clone(&mon);
         move || -> anyhow::Result<()> {
@@ -154,7 +196,10 @@ fn line(arrival: &Arrival) -> String {
         None => format!("connection {}", arrival.connection),
     };
     match &arrival.what {
-        Arrived::Connection => format!("{who}: open, from {}", arrival.addr),
+        Arrived::Connection => match arrival.con_mode {
+            Some(mode) => format!("{who}: open in {mode} mode, from {}", arrival.addr),
+            None => format!("{who}: open, from {}", arrival.addr),
+        },
         Arrived::Login => format!("{who}: logged in"),
         Arrived::Message(msg) => format!("{who}: message {}", msg.header.type_name()),
         Arrived::Command(request) => {

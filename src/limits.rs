@@ -43,8 +43,10 @@ pub const MAX_HALF_OPEN: usize = 256;
 /// Threads beyond [`MAX_HALF_OPEN`], and beyond [`MAX_ACCEPTED`], whose sockets have been closed in
 /// favour of others: so many more may come in before they have noticed.
 pub const MAX_EVICTED: usize = 64;
-/// What such a socket, or a session with nothing in it, costs at most: 16 KiB read ahead, and what its
-/// thread touches of its stack and of the heap. `tests/net_hostile.rs` finds 44 KiB.
+/// What such a socket, or a session with nothing in it, costs at most: 16 KiB read ahead, with messenger
+/// v2 a frame of [`FRAME_MAX_UNAUTHENTICATED_LEN`] and [`MAX_UNAUTHENTICATED_TRANSCRIPT_LEN`], and what
+/// its thread touches of its stack and of the heap. `tests/net_hostile.rs` finds 44 KiB with v1, and 51
+/// with v2.
 pub const HALF_OPEN_BYTES: usize = 64 << 10;
 /// Sessions that one listener keeps, each with a thread; what comes beyond is closed, unless it can
 /// take the place of a peer that has yet to log in.

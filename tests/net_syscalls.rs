@@ -463,6 +463,7 @@ fn handles_in_a_fork() {
     assert!(listener.connections().is_empty());
     assert_eq!(listener.counts(), Counts::default());
     assert!(held[0].auth_peer().is_none());
+    assert!(held[0].take_login().is_none() && held[0].con_mode().is_none());
     for error in [held[0].send(msg()).unwrap_err(), held[0].close(soon()).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
     }

@@ -1,10 +1,12 @@
 //! What both machines of msgr2's authentication put into frames.
 
+use std::fmt;
+
 use crate::denc::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// AUTH_REQUEST: `u32` method, `u32` count of `u32` modes, the best first, `u32` length and what the
 /// method has to say. No secret is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AuthOffer {
     /// `CEPH_AUTH_*`.
     pub method: u32,
@@ -12,6 +14,17 @@ pub struct AuthOffer {
     pub modes: Vec<u32>,
     /// To a monitor: `u8` 10, entity name, `u64` global_id. To a service: an authorizer.
     pub payload: Vec<u8>,
+}
+
+impl fmt::Debug for AuthOffer {
+    /// Without the payload, which may hold a ticket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthOffer")
+            .field("method", &self.method)
+            .field("modes", &self.modes)
+            .field("payload_len", &self.payload.len())
+            .finish()
+    }
 }
 
 impl Encode for AuthOffer {

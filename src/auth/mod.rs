@@ -135,4 +135,4 @@ impl AuthProvider for NoAuthorizer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

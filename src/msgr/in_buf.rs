@@ -1,13 +1,14 @@
 //! Where the next bytes go: a small prefetch, so that a tag does not cost a system call of its
 //! own, or straight into the segment they belong to.
 
+use std::fmt;
+
 use super::{Fault, Transport};
 
 /// Bytes read ahead. A small message comes with one `recv`; a large segment bypasses it.
 const PREFETCH: usize = 16 << 10;
 
 /// Bytes that were received and not yet taken.
-#[derive(Debug)]
 pub struct InBuf {
     buf: Box<[u8]>,
     start: usize,
@@ -19,6 +20,13 @@ pub struct InBuf {
 impl Default for InBuf {
     fn default() -> Self {
         Self { buf: vec![0; PREFETCH].into(), start: 0, end: 0, drained: false }
+    }
+}
+
+impl fmt::Debug for InBuf {
+    /// Without the bytes, which may be a key's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InBuf({} bytes)", self.len())
     }
 }
 

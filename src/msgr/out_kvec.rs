@@ -1,6 +1,7 @@
 //! The vectored out buffer (`out_kvec` of `struct ceph_connection`).
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
@@ -16,11 +17,17 @@ const IOV: usize = 64;
 /// What a revoked message is filled up with.
 static ZEROS: [u8; 4096] = [0; 4096];
 
-#[derive(Debug)]
 enum Piece {
     Inline([u8; INLINE], u8),
     Shared(Bytes),
     Zeros(usize),
+}
+
+impl fmt::Debug for Piece {
+    /// Without the bytes, which may be a key's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
 }
 
 impl Piece {

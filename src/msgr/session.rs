@@ -181,7 +181,7 @@ impl Session {
         if mutant!(RequeueSkipped) {
             return;
         }
-        self.in_seq_acked = Seq(0);
+        self.forget_told();
         while let Some(q) = self.out_sent.pop_back() {
             self.out_queue.push_front(q);
         }
@@ -218,6 +218,11 @@ impl Session {
     pub(crate) fn tell_in_seq(&mut self) -> Seq {
         self.in_seq_acked = self.in_seq;
         self.in_seq
+    }
+
+    /// What the peer was told may not arrive: it is due again.
+    pub(crate) fn forget_told(&mut self) {
+        self.in_seq_acked = Seq(0);
     }
 
     /// How many messages wait or are unacknowledged.

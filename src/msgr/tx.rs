@@ -147,7 +147,14 @@ impl Tx {
     pub fn revoke(&mut self, id: MsgId) -> bool {
         match self.out_kvec.revoke(id.0) {
             Revoked::Begun => false,
-            unsent => self.session.remove(id.0) || unsent != Revoked::Absent,
+            unsent => {
+                let acks =
+                    self.framing.as_ref().is_some_and(|framing| framing.acks_with_messages());
+                if unsent == Revoked::Whole && acks {
+                    self.session.forget_told();
+                }
+                self.session.remove(id.0) || unsent != Revoked::Absent
+            }
         }
     }
 

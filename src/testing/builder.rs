@@ -6,10 +6,10 @@ use super::commands::Commands;
 use super::monitor::{Monitor, OnMessage};
 use crate::auth::cephx::{KeyServer, KeyServerOptions};
 use crate::auth::keyring::Keyring;
-use crate::auth::{AuthMonitorOptions, AuthPeer, EntityName};
+use crate::auth::{AuthMonitorOptions, AuthPeer, ConMode, EntityName};
 use crate::crypto::{CryptoError, CryptoKey, KeyType};
 use crate::msgr::Message;
-use crate::types::{EntityAddrVec, EntityType, Fsid, UTime};
+use crate::types::{EntityAddrVec, EntityType, Fsid, Msgr, UTime};
 
 /// What a [`Monitor`] is like.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub struct MonitorBuilder {
     pub(super) key_server_options: KeyServerOptions,
     pub(super) commands: Commands,
     pub(super) on_message: Option<OnMessage>,
+    pub(super) msgr: Msgr,
+    pub(super) con_modes: Vec<ConMode>,
 }
 
 impl Default for MonitorBuilder {
@@ -37,6 +39,8 @@ impl Default for MonitorBuilder {
             },
             commands: Commands::new(),
             on_message: None,
+            msgr: Msgr::Auto,
+            con_modes: vec![ConMode::Secure, ConMode::Crc],
         }
     }
 }
@@ -92,6 +96,22 @@ impl MonitorBuilder {
         handler: impl Fn(Option<&AuthPeer>, &Message) -> Option<Vec<Message>> + Send + Sync + 'static,
     ) -> Self {
         self.on_message = Some(Arc::new(handler));
+        self
+    }
+
+    /// Which messenger is spoken where a [`Mon`](super::Mon) is [started](Self::start), and by the
+    /// daemons that it starts; without it either, as real daemons do.
+    #[must_use]
+    pub fn msgr(mut self, msgr: Msgr) -> Self {
+        self.msgr = msgr;
+        self
+    }
+
+    /// The connection modes of messenger v2 that are allowed there; without it either. Which one it
+    /// becomes is for the client's preference.
+    #[must_use]
+    pub fn con_modes(mut self, modes: &[ConMode]) -> Self {
+        self.con_modes = modes.to_vec();
         self
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::hub::Hub;
 use super::record::Arrival;
 use super::{DAEMON_FEATURES, Service};
-use crate::auth::AuthServer;
+use crate::auth::{AuthServer, ConMode};
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::msgr::Options;
 use crate::net::{Acceptor, Connection, Deadline, Listener, Messenger, Timeouts};
-use crate::types::{EntityAddr, EntityAddrVec, EntityName};
+use crate::types::{AddrType, EntityAddr, EntityAddrVec, EntityName, Msgr};
 
 /// For a listener to be gone: its threads are in no one's code.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,17 +31,23 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A daemon of that name at a free port of 127.0.0.1, which is in no map yet:
-    /// [`Mon::start_osd`](super::Mon::start_osd) and [`Mon::start_mgr`](super::Mon::start_mgr) also
-    /// do that.
+    /// A daemon of that name at free ports of 127.0.0.1, one for messenger v2 and one for v1, which
+    /// is in no map yet: [`Mon::start_osd`](super::Mon::start_osd) and
+    /// [`Mon::start_mgr`](super::Mon::start_mgr) also do that.
     pub fn start(name: EntityName, service: Service) -> Result<Self> {
-        Self::start_at(&[any_port()], name, service)
+        Self::start_at(&any_ports(Msgr::Auto), Options::default().modes, name, service)
     }
 
-    /// The same at these addresses; port 0 takes a free one.
-    pub fn start_at(addrs: &[EntityAddr], name: EntityName, service: Service) -> Result<Self> {
+    /// The same at these addresses, whose types say which protocol is spoken there; port 0 takes a
+    /// free one. `modes` are those of messenger v2 that are allowed.
+    pub fn start_at(
+        addrs: &[EntityAddr],
+        modes: &[ConMode],
+        name: EntityName,
+        service: Service,
+    ) -> Result<Self> {
         let nonce: u32 = u32::from_ne_bytes(random().map_err(no_random)?).max(1);
-        let daemon = Self::listen(addrs, name, nonce, service.auth_server())?;
+        let daemon = Self::listen(addrs, modes, name, nonce, service.auth_server())?;
         daemon.hub.ready(move |_| Box::new(service.clone()));
         Ok(daemon)
     }
@@ -49,15 +55,21 @@ impl Daemon {
     /// Listens, and answers nothing yet.
     pub(super) fn listen(
         addrs: &[EntityAddr],
+        modes: &[ConMode],
         name: EntityName,
         nonce: u32,
         auth_server: Arc<dyn AuthServer>,
     ) -> Result<Self> {
-        let options = Options { supported: DAEMON_FEATURES, ..Options::default() };
+        let modes = ConMode::list(modes);
+        let supported = DAEMON_FEATURES;
+        let options = Options { supported, mon_modes: modes, modes, ..Options::default() };
         let messenger = Messenger::with_nonce(name, nonce, options, Timeouts::default());
         let hub = Arc::new(Hub::default());
         let acceptor = Acceptor::new(auth_server, hub.clone());
-        let listener = messenger.bind(addrs, acceptor.clone())?;
+        let mut addrs = addrs.to_vec();
+        // Maps name messenger v2 first, whatever a daemon binds first.
+        addrs.sort_by_key(|addr| addr.addr_type != AddrType::MSGR2);
+        let listener = messenger.bind(&addrs, acceptor.clone())?;
         let addrs = listener.addrs().to_vec();
         Ok(Self { messenger, acceptor, addrs, listener: Mutex::new(Some(listener)), hub })
     }
@@ -66,7 +78,7 @@ impl Daemon {
         &self.hub
     }
 
-    /// Where it listens, as a map has it.
+    /// Where it listens, as a map has it: messenger v2 first.
     pub fn addrs(&self) -> EntityAddrVec {
         EntityAddrVec(self.addrs.clone())
     }
@@ -168,8 +180,15 @@ impl fmt::Debug for Daemon {
     }
 }
 
-pub(super) fn any_port() -> EntityAddr {
-    EntityAddr::legacy((Ipv4Addr::LOCALHOST, 0).into(), 0)
+/// A free port for each protocol that is spoken.
+pub(super) fn any_ports(msgr: Msgr) -> Vec<EntityAddr> {
+    let any = (Ipv4Addr::LOCALHOST, 0).into();
+    let (v2, v1) = (EntityAddr::msgr2(any, 0), EntityAddr::legacy(any, 0));
+    match msgr {
+        Msgr::Auto => vec![v2, v1],
+        Msgr::V2 => vec![v2],
+        Msgr::V1 => vec![v1],
+    }
 }
 
 pub(super) fn no_random(e: crate::crypto::CryptoError) -> Error {

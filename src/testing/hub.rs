@@ -15,7 +15,6 @@ use crate::messages::osd::MCommand;
 use crate::messages::{Body, types};
 use crate::msgr::Message;
 use crate::net::{Connection, Deadline, Dispatcher, wall};
-use crate::types::Features;
 
 /// What answers the messages of one connection.
 pub(super) trait Machine: Send {
@@ -62,7 +61,7 @@ impl Machine for Service {
     }
 }
 
-type NewMachine = Box<dyn Fn(Features) -> Box<dyn Machine> + Send + Sync>;
+type NewMachine = Box<dyn Fn(&Connection) -> Box<dyn Machine> + Send + Sync>;
 
 /// Carries messages between the connections of a daemon and their machines.
 ///
@@ -109,7 +108,7 @@ impl Hub {
     /// Who answers from now on, one for each connection.
     pub(super) fn ready(
         &self,
-        new_machine: impl Fn(Features) -> Box<dyn Machine> + Send + Sync + 'static,
+        new_machine: impl Fn(&Connection) -> Box<dyn Machine> + Send + Sync + 'static,
     ) {
         // The first one counts.
         let _ = self.new_machine.set(Box::new(new_machine));
@@ -165,7 +164,7 @@ impl Hub {
     fn run(&self, id: u64) {
         let Some(new_machine) = self.new_machine.get() else { return };
         while let Some(Task { con, machine, work }) = self.take_work(id) {
-            let mut machine = machine.unwrap_or_else(|| new_machine(con.features()));
+            let mut machine = machine.unwrap_or_else(|| new_machine(&con));
             // A machine whose author's code panics goes with its connection, which is then not busy
             // for ever.
             let replies = catch_unwind(AssertUnwindSafe(|| match work {

@@ -50,6 +50,27 @@
 //! # }
 //! ```
 //!
+//! As real daemons do, these listen for messenger v2 and for v1, and clients choose: v2, and with
+//! the monitor secure mode, unless they are told otherwise. [`MonitorBuilder::msgr`] and
+//! [`MonitorBuilder::con_modes`] leave them less to choose from, and [`Arrival::con_mode`] says what
+//! they chose:
+//!
+//! ```
+//! use std::time::Duration;
+//! use ceph_msgr::auth::ConMode;
+//! use ceph_msgr::testing::Mon;
+//! use ceph_msgr::types::Msgr;
+//!
+//! # fn main() -> ceph_msgr::Result<()> {
+//! let mon = Mon::builder().msgr(Msgr::V2).con_modes(&[ConMode::Secure]).start()?;
+//! let cluster = || mon.cluster().timeout(Duration::from_secs(30));
+//! assert!(cluster().con_modes(&[ConMode::Crc]).connect().is_err());
+//! cluster().connect()?;
+//! assert_eq!(mon.arrivals()[0].con_mode, Some(ConMode::Secure));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A tool that is a program of its own gets [`Mon::mon_host`] and [`Mon::keyring_text`]. What it
 //! does when the cluster fails is seen with [`Daemon::drop_sockets`], [`Daemon::refuse`] and
 //! [`Daemon::pause`], which a [`Mon`] has as well.
@@ -57,7 +78,9 @@
 //! # Without sockets
 //!
 //! A driver of its own has to know that Ceph's clients look at whom they have dialled. A monitor's
-//! nonce is 0, that of another daemon is the one in its map, and both offer [`DAEMON_FEATURES`].
+//! nonce is 0, that of another daemon is the one in its map, and both offer [`DAEMON_FEATURES`]. With
+//! messenger v2 a client has logged in before its first message: its session is
+//! [`Monitor::session_with_login`].
 //!
 //! ```
 //! use ceph_msgr::messages::{Body, MPing};

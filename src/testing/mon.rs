@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::daemon::{any_port, no_random};
+use super::daemon::{any_ports, no_random};
+use super::monitor::first_monmap;
 use super::{Commands, Daemon, Monitor, MonitorBuilder, Service, SimpleOSD, SimpleOSDMap};
-use crate::auth::{EntityName, MonAuthServer};
+use crate::auth::{ConMode, EntityName};
 use crate::cluster::{Cluster, ClusterBuilder};
 use crate::error::Result;
 use crate::mon::MgrMap;
 use crate::net::wall;
-use crate::types::{self, EntityAddr, EntityType, Epoch, Features, GlobalId};
+use crate::types::{
+    self, AddrType, EntityAddr, EntityAddrVec, EntityType, Epoch, Features, GlobalId,
+};
 
 /// The first of the numbers that managers have here.
 const MGR_GID: u64 = 4000;
@@ -22,6 +25,7 @@ const MGR_GID: u64 = 4000;
 pub struct Mon {
     daemon: Daemon,
     monitor: Arc<Monitor>,
+    con_modes: Vec<ConMode>,
     maps: Mutex<OwnMaps>,
 }
 
@@ -32,20 +36,31 @@ struct OwnMaps {
 }
 
 impl MonitorBuilder {
-    /// The monitor, listening at a free port of 127.0.0.1.
+    /// The monitor, listening at free ports of 127.0.0.1, one for each messenger that is spoken.
     pub fn start(self) -> Result<Mon> {
-        self.start_at(&[any_port()])
+        let ports = any_ports(self.msgr);
+        self.start_at(&ports)
     }
 
-    /// The same at these addresses; port 0 takes a free one.
+    /// The same at these addresses, whose types say which protocol is spoken there
+    /// (`v2:127.0.0.1:3300`, `v1:127.0.0.1:6789`); port 0 takes a free one.
     pub fn start_at(self, addrs: &[EntityAddr]) -> Result<Mon> {
         let name = types::EntityName::new(EntityType::MON, 0);
-        // Clients expect a monitor's nonce to be 0.
-        let daemon = Daemon::listen(addrs, name, 0, Arc::new(MonAuthServer))?;
+        let con_modes = self.con_modes.clone();
         let now = wall();
-        let monitor = self.build(daemon.addrs(), now).map_err(no_random)?;
+        // Where it is, it knows when it listens; until then nobody gets an answer.
+        let monitor = self.build(EntityAddrVec::default(), now).map_err(no_random)?;
+        // Clients expect a monitor's nonce to be 0.
+        let daemon = Daemon::listen(addrs, &con_modes, name, 0, monitor.auth_server())?;
+        monitor.set_monmap(first_monmap(monitor.fsid(), daemon.addrs(), now));
         let answering = Arc::clone(&monitor);
-        daemon.hub().ready(move |features| Box::new(answering.session(features)));
+        daemon.hub().ready(move |con| {
+            let features = con.features();
+            Box::new(match con.take_login() {
+                Some(login) => answering.session_with_login(features, *login),
+                None => answering.session(features),
+            })
+        });
         let osdmap = SimpleOSDMap {
             fsid: monitor.fsid(),
             epoch: Epoch(1),
@@ -55,7 +70,7 @@ impl MonitorBuilder {
         };
         let mgrmap = MgrMap { epoch: Epoch(1), ..MgrMap::default() };
         let maps = Mutex::new(OwnMaps { osdmap, mgrmap });
-        Ok(Mon { daemon, monitor, maps })
+        Ok(Mon { daemon, monitor, con_modes, maps })
     }
 }
 
@@ -79,9 +94,13 @@ impl Mon {
     /// Where it is, as `mon host` in ceph.conf and `ceph -m` take it.
     pub fn mon_host(&self) -> String {
         let addrs = self.daemon.addrs().0;
-        let all: Vec<_> =
-            addrs.iter().filter_map(|addr| addr.sockaddr).map(|a| format!("v1:{a}")).collect();
-        all.join(",")
+        let all = addrs.iter().filter_map(|addr| {
+            let prefix = if addr.addr_type == AddrType::MSGR2 { "v2" } else { "v1" };
+            Some(format!("{prefix}:{}", addr.sockaddr?))
+        });
+        let all = all.collect::<Vec<_>>().join(",");
+        // In brackets they are those of one monitor.
+        if addrs.len() > 1 { format!("[{all}]") } else { all }
     }
 
     /// The keys of all that may log in, as the text of a keyring file.
@@ -106,9 +125,10 @@ impl Mon {
         self.monitor.service(service, commands)
     }
 
-    /// Starts `osd.N`, and puts it into the map.
+    /// Starts `osd.N`, and puts it into the map. As all daemons that are started here, it listens as
+    /// the monitor does: at the same IP addresses and with the same protocols, at free ports.
     pub fn start_osd(&self, id: u16, service: Service) -> Result<Daemon> {
-        let daemon = Daemon::start(types::EntityName::new(EntityType::OSD, id.into()), service)?;
+        let daemon = self.start_daemon(EntityType::OSD, id.into(), service)?;
         self.set_osd(id, Some(SimpleOSD { addrs: daemon.addrs(), up: true }));
         Ok(daemon)
     }
@@ -117,7 +137,7 @@ impl Mon {
     pub fn start_mgr(&self, id: &str, service: Service) -> Result<Daemon> {
         let gid = MGR_GID + u64::from(self.maps().mgrmap.epoch.0);
         let num = i64::try_from(gid).unwrap_or_default();
-        let daemon = Daemon::start(types::EntityName::new(EntityType::MGR, num), service)?;
+        let daemon = self.start_daemon(EntityType::MGR, num, service)?;
         let addrs = daemon.addrs();
         self.change(|maps| {
             maps.mgrmap.active_gid = GlobalId(gid);
@@ -128,6 +148,14 @@ impl Mon {
             maps.mgrmap.active_change = wall();
         });
         Ok(daemon)
+    }
+
+    fn start_daemon(&self, of: EntityType, num: i64, service: Service) -> Result<Daemon> {
+        let mut addrs = self.daemon.addrs().0;
+        for addr in addrs.iter_mut().filter_map(|addr| addr.sockaddr.as_mut()) {
+            addr.set_port(0);
+        }
+        Daemon::start_at(&addrs, &self.con_modes, types::EntityName::new(of, num), service)
     }
 
     /// Says in a new map what that OSD is, or that it is not there, and sends it to subscribers.

@@ -10,7 +10,7 @@ use super::service::Service;
 use super::session::MonSession;
 use super::{MON_NAME, SimpleOSDMap};
 use crate::auth::keyring::Keyring;
-use crate::auth::{AuthMonitor, AuthPeer, AuthServer, GlobalIdAllocator, MonAuthServer};
+use crate::auth::{AuthMonitor, AuthPeer, AuthServer, AuthServiceHandler, GlobalIdAllocator};
 use crate::crypto::CryptoError;
 use crate::mon::{MgrMap, MonFeatures, MonInfo, MonMap};
 use crate::msgr::Message;
@@ -88,14 +88,26 @@ impl Monitor {
         &self.auth
     }
 
-    /// Checks the authorizers of this monitor's connections: clients show none.
+    /// Lets clients in: with messenger v2 they log in during the handshake, with v1 they show
+    /// nothing there.
     pub fn auth_server(&self) -> Arc<dyn AuthServer> {
-        Arc::new(MonAuthServer)
+        Arc::new(Arc::clone(&self.auth))
     }
 
-    /// The machine of a new connection whose two ends have these features in common.
+    /// The machine of a new connection whose two ends have these features in common, and whose
+    /// client has yet to log in.
     pub fn session(self: &Arc<Self>, features: Features) -> MonSession {
         MonSession::new(Arc::clone(self), features)
+    }
+
+    /// The same for a client that has logged in during the handshake of messenger v2, of which
+    /// `login` has come: see [`Connection::take_login`](crate::net::Connection::take_login).
+    pub fn session_with_login(
+        self: &Arc<Self>,
+        features: Features,
+        login: AuthServiceHandler,
+    ) -> MonSession {
+        MonSession::with_login(Arc::clone(self), features, login)
     }
 
     /// A daemon of the same cluster: it believes those who have a ticket of this monitor.

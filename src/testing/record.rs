@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::CommandRequest;
-use crate::auth::EntityName;
+use crate::auth::{ConMode, EntityName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MAX_ARRIVAL_BYTES, MAX_ARRIVALS};
 use crate::msgr::{Budget, Message};
@@ -21,6 +21,8 @@ pub struct Arrival {
     pub addr: EntityAddr,
     /// Who the peer has shown to be; `None` before its login.
     pub name: Option<EntityName>,
+    /// How messenger v2 kept the connection from harm; `None` with v1, and of one that is gone.
+    pub con_mode: Option<ConMode>,
     /// What it was.
     pub what: Arrived,
 }
@@ -94,6 +96,7 @@ impl Record {
             connection: con.id(),
             addr: con.peer().addr,
             name: con.auth_peer().map(|peer| peer.name),
+            con_mode: con.con_mode(),
             what,
         };
         kept.bytes = kept.bytes.saturating_add(arrival.bytes());

@@ -40,8 +40,9 @@ pub struct MalformedMessage {
 /// messages out.
 ///
 /// Before the login only `MAuth`, pings and a `tell`, which is refused, are answered; all else is
-/// dropped, as real monitors drop it. The monmap follows the end of the login unasked, unless the
-/// client has shown that it has it.
+/// dropped, as real monitors drop it. The monmap follows the end of a login by messages unasked,
+/// unless the client has shown that it has it; after one in the handshake of messenger v2 it is
+/// there for who subscribes.
 #[derive(Debug)]
 pub struct MonSession {
     monitor: Arc<Monitor>,
@@ -54,7 +55,17 @@ pub struct MonSession {
 impl MonSession {
     pub(super) fn new(monitor: Arc<Monitor>, features: Features) -> Self {
         let auth = monitor.auth().start();
-        Self { monitor, features, auth, authenticated: false, subs: SubMap::default() }
+        Self::with_login(monitor, features, auth)
+    }
+
+    /// `auth` may have come through a login already, which needs no end by messages then.
+    pub(super) fn with_login(
+        monitor: Arc<Monitor>,
+        features: Features,
+        auth: AuthServiceHandler,
+    ) -> Self {
+        let authenticated = auth.peer().is_some();
+        Self { monitor, features, auth, authenticated, subs: SubMap::default() }
     }
 
     /// Who the client has shown to be; `None` before the login.

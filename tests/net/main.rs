@@ -26,3 +26,6 @@ mod v2_failures;
 mod v2_listener;
 mod v2_listener_caps;
 mod v2_listener_sessions;
+mod v2_login;
+mod v2_lossless;
+mod v2_open;

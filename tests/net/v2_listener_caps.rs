@@ -193,7 +193,7 @@ fn a_handshake_has_its_time() {
         all.push((wire, step));
     }
     for (mut wire, step) in all {
-        let from = wire.stream.local_addr().unwrap().to_string();
+        let from = format!("{}: ", wire.stream.local_addr().unwrap());
         wire.wait_closed();
         until("the log tells", || logs::count(&from, "in time") == 1);
         assert_eq!(logs::count(&from, &format!("no {step} in time")), 1, "{step}");

@@ -1,9 +1,12 @@
 //! Whose session a socket of messenger v2 becomes, told byte by byte by a dialler that is not ours.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use ceph_msgr::msgr::Policy;
+use ceph_msgr::auth::AuthNoneAuthorizer;
+use ceph_msgr::msgr::{Options, Peer, Policy};
 use ceph_msgr::net::{Listener, Messenger};
+use ceph_msgr::types::{EntityName, EntityType, GlobalId};
 
 use crate::common::client::*;
 use crate::common::frames::*;
@@ -194,4 +197,42 @@ fn numbers_from_nowhere_cost_the_socket() {
     wire.send(&message_v2(1, 42, b"still", b""));
     assert_eq!(heards.message().front[..], *b"still");
     listener.close(soon()).unwrap();
+}
+
+/// It does not know its IP address before its peer has told it, and is found by it all the same.
+#[test]
+fn who_listens_everywhere_keeps_its_port_and_its_sessions() {
+    let policy = Policy::LOSSLESS_PEER_REUSE;
+    let (_theirs, listener, heards) = serve_v2(policy);
+    let name = EntityName::new(EntityType::OSD, 4);
+    let messenger = Messenger::with_nonce(name, 99, Options::default(), patient());
+    let (dispatcher, _) = recorder();
+    let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let own = messenger.bind(&[v2(anywhere), v1(anywhere)], acceptor(dispatcher)).unwrap();
+    let (dispatcher, client) = recorder();
+    let name = EntityName::new(EntityType::OSD, 3);
+    let peer = Peer { name, addr: listener.addrs()[0], policy };
+    let auth =
+        AuthNoneAuthorizer { name: "osd.4".parse().expect("a name"), global_id: GlobalId(0) };
+    let con = messenger.connect_to(peer, Arc::new(auth), dispatcher).expect("a thread");
+    let next = || loop {
+        match heards.next() {
+            Heard::Message(msg) => break msg,
+            Heard::Accepted => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    for n in 1..=3u8 {
+        con.send(msg(&[n])).unwrap();
+        assert_eq!(next().front[..], [n]);
+        con.inject_socket_failure();
+    }
+    con.send(msg(&[4])).unwrap();
+    assert_eq!(next().front[..], [4]);
+    con.acked(soon()).unwrap();
+    let seen = only(&listener).peer().addr;
+    assert_eq!((seen.port(), seen.nonce), (own.addrs()[0].port(), 99));
+    assert_eq!(seen.sockaddr.map(|a| a.ip()), Some(Ipv4Addr::LOCALHOST.into()));
+    assert!(client.rest().iter().all(|h| matches!(h, Heard::Connected | Heard::Accepted)));
+    messenger.shutdown(soon()).unwrap();
 }

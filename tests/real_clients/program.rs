@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use ceph_msgr::auth::ConMode;
 use ceph_msgr::auth::keyring::Keyring;
-use ceph_msgr::testing::Mon;
+use ceph_msgr::testing::{Mon, MonitorBuilder};
+use ceph_msgr::types::Msgr;
 use tempfile::TempDir;
 
 /// Whether there is such a program; says so if not.
@@ -16,6 +18,43 @@ pub(crate) fn is_installed(program: &str) -> bool {
         super::common::skip(&format!("{program} is not installed"));
     }
     found
+}
+
+/// How Ceph's programs speak with the scripted peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    V1,
+    /// Messenger v2 in that mode.
+    V2(ConMode),
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 3] = [Self::V1, Self::V2(ConMode::Crc), Self::V2(ConMode::Secure)];
+
+    /// A monitor to which they come that way. It takes either mode, so which one it becomes is theirs.
+    pub(crate) fn mon(self) -> MonitorBuilder {
+        Mon::builder().msgr(match self {
+            Self::V1 => Msgr::V1,
+            Self::V2(_) => Msgr::Auto,
+        })
+    }
+
+    pub(crate) fn con_mode(self) -> Option<ConMode> {
+        match self {
+            Self::V1 => None,
+            Self::V2(mode) => Some(mode),
+        }
+    }
+
+    /// Lines of a ceph.conf.
+    fn conf(self) -> String {
+        match self {
+            Self::V1 => "ms_bind_msgr2 = false\n".to_owned(),
+            Self::V2(mode) => ["cluster", "service", "client"]
+                .map(|with| format!("ms_{with}_mode = {mode}\nms_mon_{with}_mode = {mode}\n"))
+                .concat(),
+        }
+    }
 }
 
 /// A directory with a ceph.conf and a keyring.
@@ -38,12 +77,12 @@ pub(crate) struct Running<'a> {
 }
 
 impl Site {
-    /// For the clients of that monitor.
-    pub(crate) fn of(mon: &Mon) -> Self {
-        Self::new(&mon.mon_host(), mon.monitor().keyring())
+    /// For the clients of that monitor, which speak with it, and listen, in that way.
+    pub(crate) fn of(mon: &Mon, way: Way) -> Self {
+        Self::new(&mon.mon_host(), mon.monitor().keyring(), way)
     }
 
-    pub(crate) fn new(mon_host: &str, keyring: &Keyring) -> Self {
+    pub(crate) fn new(mon_host: &str, keyring: &Keyring, way: Way) -> Self {
         let site = Self(TempDir::new().expect("a directory"));
         site.file("keyring", &keyring.to_text());
         let dir = site.0.path().display();
@@ -57,12 +96,13 @@ impl Site {
              pid_file =\n\
              run_dir = {dir}\n\
              crash_dir = {dir}\n\
-             ms_bind_msgr2 = false\n\
+             {}\
              public_addr = 127.0.0.1\n\
              cluster_addr = 127.0.0.1\n\
              osd_data = {dir}/data\n\
              osd_objectstore = memstore\n\
-             memstore_device_bytes = 64M\n"
+             memstore_device_bytes = 64M\n",
+            way.conf()
         );
         site.file("ceph.conf", &conf);
         site

@@ -2,7 +2,7 @@ mod corpus;
 mod fake_mon;
 mod login;
 mod renewal;
-mod secrets;
+pub(crate) mod secrets;
 mod server;
 mod vectors;
 

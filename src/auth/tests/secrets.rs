@@ -39,11 +39,11 @@ fn forms(secret: &[u8]) -> Vec<String> {
     forms
 }
 
-pub(super) fn secret_of(key: &CryptoKey) -> Vec<u8> {
+pub(crate) fn secret_of(key: &CryptoKey) -> Vec<u8> {
     key.to_bytes(Features::ALL)[12..].to_vec()
 }
 
-pub(super) fn check(what: &str, value: &dyn Debug, secrets: &[Vec<u8>]) {
+pub(crate) fn check(what: &str, value: &dyn Debug, secrets: &[Vec<u8>]) {
     for text in [format!("{value:?}"), format!("{value:#?}")] {
         for form in secrets.iter().flat_map(|s| forms(s)) {
             assert!(!text.contains(&form), "{what} shows a secret as {form}: {text}");

@@ -1,5 +1,6 @@
 //! The accepting side of the handshake: from a socket to the session that it belongs to.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::control::{
@@ -73,12 +74,21 @@ impl State {
 }
 
 /// One whole thing that a dialler sent.
-#[derive(Debug)]
 pub enum Request {
     /// All bytes of its banner.
     Banner(Vec<u8>),
     /// A frame, and its payload.
     Control(Tag, Vec<u8>),
+}
+
+impl fmt::Debug for Request {
+    /// Without the bytes of payloads: tickets are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Banner(banner) => write!(f, "banner ({} bytes)", banner.len()),
+            Self::Control(tag, payload) => write!(f, "{tag} ({} bytes)", payload.len()),
+        }
+    }
 }
 
 /// A dialler that has shown who it is, and whose session is to be found.

@@ -94,8 +94,9 @@ impl Rx {
         }
     }
 
-    pub(super) fn set_faulted(&mut self, fault: &Fault) {
-        self.awaited = self.awaiting();
+    /// `awaited` is what was awaited before.
+    pub(super) fn set_faulted(&mut self, fault: &Fault, awaited: &'static str) {
+        self.awaited = awaited;
         self.state = State::Faulted(fault.clone());
     }
 
@@ -270,9 +271,10 @@ impl Rx {
         if !lacking.is_empty() {
             return Err(Fault::PeerLacksFeatures(lacking));
         }
+        let global_seq = global_seq(ident.global_seq)?;
         tx.session.begin_anew();
         tx.session.server_cookie = ident.cookie;
-        tx.session.peer_global_seq = global_seq(ident.global_seq)?;
+        tx.session.peer_global_seq = global_seq;
         tx.session.lossy = ident.flags & CLIENT_IDENT_LOSSY != 0;
         tx.features = ident.supported_features & options.supported;
         if ident.gid >= 0 {

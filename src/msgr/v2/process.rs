@@ -12,9 +12,10 @@ impl Rx {
         incoming: Incoming,
         cx: &Context<'_>,
     ) -> Result<Option<Event>, Fault> {
+        let awaited = self.awaiting();
         let outcome = self.process_one(tx, incoming, cx);
         if let Err(fault) = &outcome {
-            self.set_faulted(fault);
+            self.set_faulted(fault, awaited);
         }
         outcome
     }

@@ -1,5 +1,6 @@
 //! Reading: from bytes to whole things, on the socket of a session.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::control::{AckFrame, ControlFrame, KeepAliveFrame, KeepAliveFrameAck, MsgHeader2};
@@ -11,7 +12,6 @@ use crate::msgr::{Budget, Fault, Message, Throttle, Transport};
 use crate::types::{EntityName, Seq, UTime};
 
 /// One whole thing that the peer sent.
-#[derive(Debug)]
 pub enum Incoming {
     /// All bytes of its banner.
     Banner(Vec<u8>),
@@ -30,6 +30,20 @@ pub enum Incoming {
     Keepalive2(UTime),
     /// Our stamp comes back.
     Keepalive2Ack(UTime),
+}
+
+impl fmt::Debug for Incoming {
+    /// Without the bytes of payloads: tickets are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Banner(banner) => write!(f, "banner ({} bytes)", banner.len()),
+            Self::Control(tag, payload) => write!(f, "{tag} ({} bytes)", payload.len()),
+            Self::Message { msg, ack_seq } => write!(f, "{msg:?} ack {ack_seq}"),
+            Self::Ack(seq) => write!(f, "ack {seq}"),
+            Self::Keepalive2(stamp) => write!(f, "keepalive2 {stamp}"),
+            Self::Keepalive2Ack(stamp) => write!(f, "keepalive2_ack {stamp}"),
+        }
+    }
 }
 
 /// Reads a banner; `None` where it is not all there yet.
@@ -67,7 +81,7 @@ impl Rx {
     pub fn read_partial(&mut self, t: &mut impl Transport) -> Result<Option<Incoming>, Fault> {
         let outcome = self.read_one(t);
         if let Err(fault) = &outcome {
-            self.set_faulted(fault);
+            self.set_faulted(fault, self.awaiting());
         }
         outcome
     }

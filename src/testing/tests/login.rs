@@ -1,6 +1,6 @@
 use super::*;
-use crate::auth::AuthMonitorOptions;
 use crate::auth::keyring::Keyring;
+use crate::auth::{AuthAcceptor, AuthAnswer, AuthMonitorOptions, ConMode};
 use crate::denc::{Decode, DecodeErrorKind};
 use crate::messages::MPing;
 use crate::messages::mon::{MMonCommand, MMonGetMap, MMonMap, MMonSubscribe};
@@ -35,6 +35,36 @@ fn the_monmap_follows_the_login() {
     let (mut handler, hello) = self::client(&monitor).start();
     assert_eq!(talk(&mut other, &mut handler, hello, 1), Ok(Vec::new()));
     assert_ne!(other.peer().unwrap().global_id, session.peer().unwrap().global_id);
+}
+
+/// With messenger v2. What comes after is asked for: tickets by messages, and the monmap.
+#[test]
+fn a_login_in_the_handshake_goes_on_with_messages() {
+    let monitor = monitor();
+    let client = client(&monitor);
+    let server = monitor.auth_server();
+    let mut connector = client.start_auth_at_mon(&[ConMode::Secure]);
+    let mut acceptor = AuthAcceptor::new(EntityType::CLIENT, &[ConMode::Secure]);
+    let offer = connector.get_auth_request().unwrap();
+    let answer = acceptor.handle_auth_request(server.as_ref(), &offer, NOW).unwrap();
+    let AuthAnswer::ReplyMore(challenge) = answer else { panic!("{answer:?}") };
+    let now = Instant::now();
+    let proof = connector.handle_auth_reply_more(&challenge, now).unwrap();
+    let answer = acceptor.handle_auth_request_more(server.as_ref(), &proof, NOW).unwrap();
+    let AuthAnswer::Done(granted) = answer else { panic!("{answer:?}") };
+    let (global_id, mode) = (granted.global_id, granted.mode.number());
+    let done = connector.handle_auth_done(global_id, mode, &granted.payload, now).unwrap();
+
+    let login = granted.login.expect("the login of a monitor's client");
+    let mut session = monitor.session_with_login(FEATURES, *login);
+    let peer = session.peer().unwrap();
+    assert_eq!((&peer.name, peer.global_id), (&admin(), global_id));
+    let mut handler = *done.login.unwrap();
+    handler.install().unwrap();
+    let request = handler.renew(now + std::time::Duration::from_secs(3500)).unwrap().unwrap();
+    assert_eq!(talk(&mut session, &mut handler, request, 0), Ok(Vec::new()), "no monmap unasked");
+    assert_eq!(session.peer().unwrap().global_id, global_id);
+    assert_eq!(kinds(&ask(&mut session, &MMonGetMap)), [types::CEPH_MSG_MON_MAP]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! From bytes to a frame (`FrameAssembler::disassemble_*`, `handle_preamble` and what follows it in
 //! the kernel).
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Phase, Revision, Role, Seal};
@@ -39,7 +41,6 @@ enum Stage {
 }
 
 /// The frames that come in on one socket.
-#[derive(Debug)]
 pub struct FrameRx {
     revision: Revision,
     role: Role,
@@ -53,6 +54,20 @@ pub struct FrameRx {
     /// What will be the segments of the frame.
     tail: Vec<u8>,
     transcript: Transcript,
+}
+
+impl fmt::Debug for FrameRx {
+    /// Without the bytes of frames, which may be a key's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameRx")
+            .field("revision", &self.revision)
+            .field("phase", &self.phase)
+            .field("seal", &self.seal)
+            .field("stage", &self.stage)
+            .field("preamble", &self.preamble)
+            .field("transcript", &self.transcript)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FrameRx {

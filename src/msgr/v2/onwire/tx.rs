@@ -1,6 +1,8 @@
 //! From a frame to bytes in the out buffer (`FrameAssembler::assemble_frame`, `prepare_*_plain` and
 //! `prepare_*_secure` of the kernel).
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Revision, Seal};
@@ -11,7 +13,6 @@ use crate::msgr::v2::{OutFrame, Preamble, SEGMENTS, Transcript};
 use crate::msgr::{Fault, OutKvec};
 
 /// The frames that go out on one socket.
-#[derive(Debug)]
 pub struct FrameTx {
     revision: Revision,
     seal: Option<Seal>,
@@ -19,6 +20,17 @@ pub struct FrameTx {
     transcript: Transcript,
     /// Where the beginning of a frame is put together.
     head: Vec<u8>,
+}
+
+impl fmt::Debug for FrameTx {
+    /// Without the bytes of frames, which may be a key's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameTx")
+            .field("revision", &self.revision)
+            .field("seal", &self.seal)
+            .field("transcript", &self.transcript)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FrameTx {

@@ -6,6 +6,7 @@ mod captures;
 mod copies;
 mod hostile;
 mod limits;
+mod machine;
 mod modes;
 mod nonces;
 mod revoke;
