@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     }
     addr.set_default_port(msgr);
     let report = Report::new(json, &addr.to_string());
-    let modes = ms_mode.map_or(vec![ConMode::Crc, ConMode::Secure], |mode| vec![mode]);
+    let modes = ms_mode.map_or_else(|| vec![ConMode::Crc, ConMode::Secure], |mode| vec![mode]);
     let report = Probe::new(addr, kind, timeout, report, msgr, modes).run();
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
