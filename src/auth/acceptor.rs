@@ -106,7 +106,7 @@ impl AuthAcceptor {
             return Err(AuthRefusal::UnexpectedRequest);
         };
         let answer = match with {
-            Challenged::Login(handler) => finish_login(handler, payload, mode, now),
+            Challenged::Login(handler) => self.finish_login(handler, payload, mode, now),
             Challenged::Authorizer(mut state) => {
                 match verify(server, &mut state, method, payload, now) {
                     AuthorizerVerdict::Challenge(_) => Err(AuthorizerError::Unanswered.into()),
@@ -149,7 +149,7 @@ impl AuthAcceptor {
                 let mut handler = Box::new(login.ok_or(AuthRefusal::BadAuthMode(auth_mode))?);
                 let payload = handler.handle_auth_request(method, payload, now)?;
                 if handler.peer().is_some() {
-                    return granted_login(handler, payload, mode, None, None);
+                    return self.granted_login(handler, payload, mode, None, None);
                 }
                 let with = Challenged::Login(handler);
                 self.step = Step::Challenged { method, mode, with };
@@ -175,12 +175,43 @@ impl AuthAcceptor {
         };
         let AcceptedAuthorizer { reply, session_key, connection_secret, peer } = accepted;
         // The HELLO has chosen the policy of the session.
-        if peer.name.entity_type != self.peer_type {
+        if !peer.may_be(self.peer_type) {
             return Err(AuthorizerError::WrongName.into());
         }
         let global_id = peer.global_id;
         let payload = reply;
         let login = None;
+        grant(AuthGranted { global_id, mode, payload, session_key, connection_secret, peer, login })
+    }
+
+    fn finish_login(
+        &self,
+        mut handler: Box<AuthServiceHandler>,
+        payload: &[u8],
+        mode: ConMode,
+        now: UTime,
+    ) -> Result<AuthAnswer, AuthRefusal> {
+        let secret_len = mode.connection_secret_len();
+        let (payload, keys) = handler.handle_auth_request_more(payload, secret_len, now)?;
+        let key = Some(keys.session_key);
+        self.granted_login(handler, payload, mode, key, keys.connection_secret)
+    }
+
+    fn granted_login(
+        &self,
+        login: Box<AuthServiceHandler>,
+        payload: Vec<u8>,
+        mode: ConMode,
+        session_key: Option<CryptoKey>,
+        connection_secret: Option<ConnectionSecret>,
+    ) -> Result<AuthAnswer, AuthRefusal> {
+        let peer = login.peer().ok_or(AuthRefusal::NotAuthenticated)?.clone();
+        // Nor is the session of a monitor to be had by calling oneself one.
+        if !peer.may_be(self.peer_type) {
+            return Err(AuthorizerError::WrongName.into());
+        }
+        let global_id = peer.global_id;
+        let login = Some(login);
         grant(AuthGranted { global_id, mode, payload, session_key, connection_secret, peer, login })
     }
 
@@ -226,30 +257,6 @@ fn verify(
 ) -> AuthorizerVerdict {
     // The features of msgr2 come later; all that speak it can be challenged.
     server.verify_authorizer(state, method, authorizer, Features::ALL, now)
-}
-
-fn finish_login(
-    mut handler: Box<AuthServiceHandler>,
-    payload: &[u8],
-    mode: ConMode,
-    now: UTime,
-) -> Result<AuthAnswer, AuthRefusal> {
-    let secret_len = mode.connection_secret_len();
-    let (payload, keys) = handler.handle_auth_request_more(payload, secret_len, now)?;
-    granted_login(handler, payload, mode, Some(keys.session_key), keys.connection_secret)
-}
-
-fn granted_login(
-    login: Box<AuthServiceHandler>,
-    payload: Vec<u8>,
-    mode: ConMode,
-    session_key: Option<CryptoKey>,
-    connection_secret: Option<ConnectionSecret>,
-) -> Result<AuthAnswer, AuthRefusal> {
-    let peer = login.peer().ok_or(AuthRefusal::NotAuthenticated)?.clone();
-    let global_id = peer.global_id;
-    let login = Some(login);
-    grant(AuthGranted { global_id, mode, payload, session_key, connection_secret, peer, login })
 }
 
 fn grant(granted: AuthGranted) -> Result<AuthAnswer, AuthRefusal> {

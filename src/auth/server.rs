@@ -23,11 +23,17 @@ pub struct AuthPeer {
 }
 
 impl AuthPeer {
-    /// The number in the [`EntityName`](crate::types::EntityName) of its messages: a client's
-    /// global_id, a daemon's own number, or [`NEW`](crate::types::EntityName::NEW) where its id is
-    /// none.
-    pub fn entity_num(&self) -> i64 {
-        if self.name.entity_type == EntityType::CLIENT {
+    /// Whether it may come in as an entity of that type: its own, or a client, which also a program is
+    /// that shows a daemon's name (`ceph -n osd.0`). What else a session promises hangs on the type.
+    pub fn may_be(&self, claimed: EntityType) -> bool {
+        claimed == EntityType::CLIENT || claimed == self.name.entity_type
+    }
+
+    /// The number in the [`EntityName`](crate::types::EntityName) of the messages of an entity that
+    /// came in as that type: a client's global_id, a daemon's own number, or
+    /// [`NEW`](crate::types::EntityName::NEW) where its id is none.
+    pub fn entity_num(&self, claimed: EntityType) -> i64 {
+        if claimed == EntityType::CLIENT {
             return self.global_id.0 as i64;
         }
         self.name.id.parse().unwrap_or(crate::types::EntityName::NEW)

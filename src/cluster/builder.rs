@@ -6,7 +6,7 @@ use super::Cluster;
 use super::targets::resolve;
 use crate::auth::keyring::KeyringError;
 use crate::auth::{AuthClient, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, ConMode, EntityName};
-use crate::config::{Config, ConfigBuilder, Env, MsMode};
+use crate::config::{Config, ConfigBuilder, Env, MsMode, Origin};
 use crate::crypto::CryptoKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mon::{HuntOptions, MonClient};
@@ -232,7 +232,7 @@ fn auth_client(
     config: &Config,
     key: Option<CryptoKey>,
 ) -> Result<(Arc<AuthClient>, Option<Error>)> {
-    let methods: Vec<u32> = config
+    let mut methods: Vec<u32> = config
         .auth_client_methods()
         .iter()
         .filter_map(|method| match method.as_str() {
@@ -250,6 +250,11 @@ fn auth_client(
         },
         key => (key, None),
     };
+    // Who has a key and does not ask for `none` is not to be talked into it.
+    let asked = ["auth_supported", "auth_client_required"].map(|option| config.origin(option));
+    if key.is_some() && asked.iter().all(|o| matches!(o, None | Some(Origin::Default))) {
+        methods.retain(|method| *method != CEPH_AUTH_NONE);
+    }
     let services = [EntityType::MON, EntityType::OSD, EntityType::MDS, EntityType::MGR];
     let client = AuthClient::new(config.name().clone(), key, &methods, &services)
         .map_err(|e| Error::new(ErrorKind::Auth, e.to_string()).with_source(e))?;

@@ -518,9 +518,14 @@ impl Shared {
     /// has shown nothing gets a session that nobody has shown anything for either.
     pub(super) fn is_of(&self, peer: &Peer, shown: Option<&AuthPeer>) -> bool {
         match (&*self.auth_peer(), shown) {
-            (Some(own), Some(shown)) => own.name == shown.name,
+            (Some(own), Some(shown)) => {
+                own.name == shown.name && self.peer.name.entity_type == peer.name.entity_type
+            }
             (Some(_), None) => false,
-            (None, Some(_)) => self.listener.is_none() && self.is_with(peer),
+            (None, Some(shown)) => {
+                let is_one = shown.name.entity_type == self.peer.name.entity_type;
+                self.listener.is_none() && is_one && self.is_with(peer)
+            }
             (None, None) => self.listener.is_some() && self.is_with(peer),
         }
     }

@@ -169,7 +169,8 @@ impl Worker {
             if let Some(old) = out.sock.replace(sock.clone()) {
                 old.shutdown();
             }
-            out.fault = None;
+            // Nobody waits for this side to dial any more.
+            (out.fault, out.hurry) = (None, false);
             if let Some(login) = socket.take_login() {
                 *self.shared.login() = Some(login);
             }

@@ -271,7 +271,7 @@ impl Accept {
                 return Ok(None);
             }
         };
-        if accepted.as_ref().is_some_and(|a| a.peer.name.entity_type != peer_type) {
+        if accepted.as_ref().is_some_and(|a| !a.peer.may_be(peer_type)) {
             log::info!("{} {}: its ticket is another kind's", peer_type, self.peer_addr);
             self.refuse_authorizer(&connect, cx);
             return Ok(None);
@@ -289,7 +289,7 @@ impl Accept {
             },
             None => None,
         };
-        let num = accepted.as_ref().map_or(EntityName::NEW, |a| a.peer.entity_num());
+        let num = accepted.as_ref().map_or(EntityName::NEW, |a| a.peer.entity_num(peer_type));
         let peer = Peer {
             name: EntityName::new(peer_type, num),
             addr: self.peer_addr,

@@ -355,7 +355,7 @@ impl Accept {
         let signatures =
             AuthSignatures::new(session_key.as_ref(), &received, &sent).map_err(AuthError::from)?;
         let secret = connection_secret.as_ref().map_or(&[][..], |secret| secret.as_bytes());
-        let Frames { tx, rx } = &mut *frames;
+        let Frames { tx, rx, .. } = &mut *frames;
         set_con_mode(tx, rx, mode, secret)?;
         tx.add_control(&mut self.out_kvec, &AuthSignatureFrame(signatures.ours()))?;
         let granted = Granted { entity_type, peer, mode, login };
@@ -410,7 +410,6 @@ impl Accept {
     }
 
     /// Who dials. Its number is the one that it has shown, or that it claims where it has shown none.
-    /// A program may be a client and show a daemon's name: `ceph -n osd.0`.
     fn peer(
         &self,
         addrs: &EntityAddrVec,
@@ -420,10 +419,7 @@ impl Accept {
     ) -> Result<Peer, Fault> {
         let claimed = addrs.msgr2_or_first();
         let addr = claimed.filter(|addr| *addr != EntityAddr::NONE).ok_or(Fault::NoPeerAddress)?;
-        let shown = match granted.entity_type {
-            EntityType::CLIENT => granted.peer.global_id.0 as i64,
-            _ => granted.peer.entity_num(),
-        };
+        let shown = granted.peer.entity_num(granted.entity_type);
         let num = if shown == EntityName::NEW { gid.unwrap_or(shown) } else { shown };
         let mut sockaddr = self.socket_addr;
         // One that does not know its IP address has the one that its socket shows.

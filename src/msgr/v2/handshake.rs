@@ -30,6 +30,9 @@ pub(super) enum State {
 pub(super) struct Frames {
     pub(super) tx: FrameTx,
     pub(super) rx: FrameRx,
+    /// Where the peer sees this side: its HELLO says it, and it is believed once the peer has shown who
+    /// it is.
+    seen: EntityAddr,
 }
 
 /// What the peer's signature is compared with, and what follows once it is right.
@@ -44,7 +47,8 @@ impl Frames {
     pub(super) fn new(role: Role, banner: &[u8], crc_data: bool) -> Result<Self, Fault> {
         let payload = banner.get(super::BANNER_HEAD_LEN..).unwrap_or_default();
         let revision = Banner::OURS.agree(&Banner::decode(payload)?)?;
-        let mut frames = Self { tx: FrameTx::new(revision), rx: FrameRx::new(revision, role) };
+        let (tx, rx) = (FrameTx::new(revision), FrameRx::new(revision, role));
+        let mut frames = Self { tx, rx, seen: EntityAddr::NONE };
         frames.tx.transcript().add(&Banner::OURS.encode())?;
         frames.rx.transcript().add(banner)?;
         frames.tx.set_crc_data(crc_data);
@@ -151,6 +155,7 @@ impl Rx {
             (State::AuthSignature(frames, authenticated), Tag::AuthSignature) => {
                 let Authenticated { signatures, login } = *authenticated;
                 signatures.check(&AuthSignatureFrame::from_payload(payload)?.0)?;
+                cx.local.learn_addr(frames.seen);
                 if let Some(login) = login {
                     cx.auth.logged_in(*login);
                 }
@@ -180,7 +185,7 @@ impl Rx {
         if want != got {
             return Err(Fault::WrongPeerType { want, got });
         }
-        cx.local.learn_addr(hello.peer_addr);
+        frames.seen = hello.peer_addr;
         let modes = cx.local.options.con_modes(cx.local.name().entity_type, want);
         let mut connector = cx.auth.start_auth(want, modes, cx.now, false)?;
         let request = connector.get_auth_request()?;
@@ -238,7 +243,7 @@ impl Rx {
         let signatures = AuthSignatures::new(done.session_key.as_ref(), &received, &sent)
             .map_err(AuthError::from)?;
         let secret = done.connection_secret.as_ref().map_or(&[][..], |secret| secret.as_bytes());
-        let Frames { tx: frame_tx, rx: frame_rx } = &mut *frames;
+        let Frames { tx: frame_tx, rx: frame_rx, .. } = &mut *frames;
         set_con_mode(frame_tx, frame_rx, done.mode, secret)?;
         frame_tx.add_control(&mut tx.out_kvec, &AuthSignatureFrame(signatures.ours()))?;
         let authenticated = Authenticated { signatures, login: done.login };
@@ -285,14 +290,16 @@ impl Rx {
 
     /// Messages may come and go.
     pub(super) fn con_opened(&mut self, tx: &mut Tx, frames: Box<Frames>) -> Event {
-        tx.session.gaps = false;
+        // The kernel refuses gaps here. But a peer without `resetcheck` that keeps what waits may begin a
+        // new session above 1, and would do so each time.
+        tx.session.gaps = true;
         tx.quiet = false;
         self.set_ready(tx, frames);
         Event::Connected(tx.features)
     }
 
     pub(super) fn set_ready(&mut self, tx: &mut Tx, frames: Box<Frames>) {
-        let Frames { tx: frame_tx, rx: mut frame_rx } = *frames;
+        let Frames { tx: frame_tx, rx: mut frame_rx, .. } = *frames;
         frame_rx.set_ready();
         tx.session.once_ready = true;
         tx.set_framing(tx::Framing::V2(Framing(frame_tx)));

@@ -109,6 +109,10 @@ impl Rx {
             match frames.read(&mut self.in_buf, t)? {
                 None => return Ok(None),
                 Some(Read::Header(preamble)) if preamble.tag == Tag::Message => {
+                    // Not even as an announcement: it would be kept in memory for the next one.
+                    if preamble.lens[0] as usize != MsgHeader2::LEN {
+                        return Err(Fault::BadPreamble("not the header of a message"));
+                    }
                     if !self.prepare_read_message(preamble) {
                         return Ok(None);
                     }

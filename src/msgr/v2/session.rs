@@ -18,10 +18,11 @@ pub(super) fn global_seq(n: u64) -> Result<GlobalSeq, Fault> {
     n.try_into().map(GlobalSeq).map_err(|_| Fault::BadGlobalSeq(n))
 }
 
-/// The same for a connect_seq. The highest is left for who comes after.
+/// The same for a connect_seq. It counts the connections of one session, and one lie must leave room
+/// for the true ones.
 pub(super) fn connect_seq(n: u64) -> Result<ConnectSeq, Fault> {
     match u32::try_from(n) {
-        Ok(n) if n < u32::MAX => Ok(ConnectSeq(n)),
+        Ok(n) if n < limits::MAX_CONNECT_SEQ => Ok(ConnectSeq(n)),
         _ => Err(Fault::ConnectSeqTooHigh(n)),
     }
 }

@@ -69,6 +69,7 @@ impl Rx {
                     tx.session.reset();
                     told = Some(Event::RemoteReset);
                 }
+                self.src = peer.name;
                 tx.session.begin_anew();
                 tx.session.client_cookie = ident.client_cookie;
                 tx.session.server_cookie = reply.cookie;

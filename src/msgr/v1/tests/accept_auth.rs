@@ -258,7 +258,8 @@ fn a_ticket_of_another_kind_of_entity_is_refused() {
         ("client.admin", 4, false),
         ("client.admin", 0, false),
         ("osd.3", 4, true),
-        ("osd.3", 8, false),
+        // A program that shows a daemon's name: `ceph -n osd.3`.
+        ("osd.3", 8, true),
         ("mon.a", 1, true),
     ] {
         let l = strict();
@@ -270,8 +271,8 @@ fn a_ticket_of_another_kind_of_entity_is_refused() {
         a.add_challenge(&challenge.authorizer).unwrap();
         if ok {
             let peer = *socket.offered(&l, &as_type(&a)).peer();
-            let num = [("client.admin", 4242), ("osd.3", 3), ("mon.a", -1)];
-            let num = num.iter().find(|(n, _)| *n == name).unwrap().1;
+            let num = [(8, 4242), (4, 3), (1, -1)];
+            let num = num.iter().find(|(t, _)| *t == host_type).unwrap().1;
             assert_eq!(peer.name, EntityName::new(EntityType(host_type as u8), num));
             continue;
         }

@@ -22,15 +22,21 @@ fn who_answers_must_be_of_the_type_that_was_dialled() {
 }
 
 #[test]
-fn an_address_is_learned_from_hello_and_only_an_ip_address() {
+fn an_address_is_learned_from_hello_of_who_is_believed_and_only_an_ip_address() {
+    let unknown = Scenario::lossless().until(ConState::V2Hello).world.local.addr().to_string();
     let learned = |seen: &[u8]| {
         let mut con = Scenario::lossless().until(ConState::V2Hello);
         con.receive_frame(HELLO, &hello(2, seen)).unwrap();
+        con.wrote(AUTH_REQUEST);
+        con.receive_frame(AUTH_DONE, &auth_done(4242, 1, &[])).unwrap();
+        con.wrote(AUTH_SIGNATURE);
+        assert_eq!(con.world.local.addr().to_string(), unknown, "anybody may have said that");
+        let signature = con.far.signature(None);
+        con.receive_frame(AUTH_SIGNATURE, &signature).unwrap();
         con.world.local.addr().to_string()
     };
     assert_eq!(learned(&addr_of(2, [10, 1, 2, 3], 51234, 9)), "v1:10.1.2.3:0/305419896");
     assert_eq!(learned(&addr_of(1, [10, 1, 2, 3], 51234, 9)), "v1:10.1.2.3:0/305419896");
-    let unknown = Scenario::lossless().until(ConState::V2Hello).world.local.addr().to_string();
     assert_eq!(learned(&addr_of(2, [0; 4], 51234, 0)), unknown);
     assert_eq!(learned(&no_addr()), unknown);
 }
