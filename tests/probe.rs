@@ -167,10 +167,59 @@ fn a_manager() {
 #[test]
 fn a_port_of_messenger_v2() {
     let Some(cluster) = Vstart::shared() else { return };
-    let (text, json) = both(&[&mon_addr(cluster, "v2")]);
+    let (text, json) = both(&["--msgr", "v1", &mon_addr(cluster, "v2")]);
     assert_eq!((text.code, &json["failed"]), (Some(1), &json!(["banner"])), "{}", text.stdout);
     assert_eq!(json["banner"], "ceph v2");
     assert!(step(&json, "banner").contains("speaks messenger v2"), "{json:#}");
+    let (text, json) = both(&["--msgr", "v2", &mon_addr(cluster, "v1")]);
+    assert_eq!((text.code, &json["failed"]), (Some(1), &json!(["banner"])), "{}", text.stdout);
+    assert!(step(&json, "banner").contains("speaks messenger v1"), "{json:#}");
+}
+
+/// What every daemon of release 16 shows with messenger v2, whatever it is.
+fn check_v2_facts(json: &Value, kind: &str, modes: &Value) {
+    let msgr2 = json!({ "supported": "0x1", "required": "0x0", "revisions": ["2.0", "2.1"],
+                        "revision": "2.1", "compression": false });
+    assert_eq!(json["msgr2"], msgr2);
+    assert_eq!((&json["msgr"], &json["banner"]), (&json!("v2"), &json!("ceph v2")));
+    assert_eq!(json["type"], kind);
+    // Another socket than the first, which told that it is v2.
+    let ours = json["addresses"]["ours"].as_str().expect("an address");
+    assert!(ours.starts_with("v2:127.0.0.1:") && ours.ends_with("/0"), "{ours}");
+    assert_eq!(&json["auth"]["modes"], modes, "{json:#}");
+    let ms = |fact: &str| json["round_trips"][fact].as_f64().expect("a number");
+    assert!(ms("min_ms") <= ms("median_ms") && ms("median_ms") <= ms("max_ms"), "{json:#}");
+}
+
+#[test]
+fn ports_of_messenger_v2_of_all_daemons() {
+    let Some(cluster) = Vstart::shared() else { return };
+    let mon = mon_addr(cluster, "v2");
+    let osd = addr(&cluster.ceph_json(&["osd", "dump"])["osds"][0]["public_addrs"], "v2").0;
+    let mgr = addr(&cluster.ceph_json(&["mgr", "dump"])["active_addrs"], "v2").0;
+    for (addr, kind, modes) in [
+        (&mon, "mon", json!(["secure", "crc"])),
+        (&osd, "osd", json!(["crc", "secure"])),
+        // To a manager a client is as to a monitor.
+        (&mgr, "mgr", json!(["secure", "crc"])),
+    ] {
+        for args in [&[addr.as_str()][..], &["--msgr", "v2", "--type", kind, addr]] {
+            let (text, json) = both(args);
+            assert_eq!(text.code, Some(0), "{}", text.stdout);
+            check_v2_facts(&json, kind, &modes);
+            assert_eq!(json["auth"]["methods"], json!(["cephx"]), "{json:#}");
+            assert_eq!(json["auth"]["none"]["accepted"], false);
+            assert_eq!((&json["session"], &json["features"]), (&Value::Null, &Value::Null));
+            assert_eq!(json["round_trips"]["of"], "auth");
+        }
+    }
+    for mode in ["crc", "secure"] {
+        let (text, json) = both(&["--ms-mode", mode, &format!("v2:{mon}")]);
+        assert_eq!(text.code, Some(0), "{}", text.stdout);
+        assert_eq!(json["auth"]["cephx"]["accepted"], true, "{json:#}");
+    }
+    let (text, json) = both(&["--type", "mds", &format!("v2:{osd}")]);
+    assert_eq!((text.code, &json["failed"]), (Some(1), &json!(["hello"])), "{}", text.stdout);
 }
 
 #[test]
@@ -188,6 +237,36 @@ fn without_authentication_a_name_opens_a_session() {
         assert_eq!((&json["type"], &json["session"]["lossy"]), (&json!(kind), &json!(lossy)));
         assert_eq!(json["auth"]["none"]["accepted"], true, "{json:#}");
         assert_eq!(json["round_trips"]["of"], "keepalive2");
+    }
+
+    // And with messenger v2, where whoever asks must name the nonce.
+    let mon = mon_addr(&cluster, "v2");
+    let (mds, mds_nonce) = addr(&info.values().next().expect("one")["addrs"], "v2");
+    let osds = cluster.ceph_json(&["osd", "dump"]);
+    let (osd, osd_nonce) = addr(&osds["osds"][0]["public_addrs"], "v2");
+    for (at, nonce, kind, lossy) in
+        [(mon, 0, "mon", true), (osd, osd_nonce, "osd", true), (mds, mds_nonce, "mds", false)]
+    {
+        let claims = format!("v2:{at}/{nonce}");
+        let (text, json) = both(&[&claims]);
+        assert_eq!(text.code, Some(0), "{}", text.stdout);
+        assert_eq!((&json["type"], &json["session"]["lossy"]), (&json!(kind), &json!(lossy)));
+        let peer = json["addresses"]["peer"].as_str().expect("addresses");
+        assert!(peer.contains(&claims), "{peer}");
+        assert_eq!(json["auth"]["none"]["accepted"], true, "{json:#}");
+        for name in ["SERVER_NAUTILUS", "MSGR_KEEPALIVE2"] {
+            assert!(has(&json["features"]["effective"], name), "{json:#}");
+        }
+        assert!(has(&json["features"]["demanded"], "MSG_ADDR2"), "{json:#}");
+        assert_eq!(json["round_trips"]["of"], "keepalive2");
+        if kind != "mon" {
+            let (text, json) = both(&[&at]);
+            assert_eq!((text.code, &json["session"]), (Some(0), &Value::Null), "{}", text.stdout);
+            assert!(step(&json, "session").contains("not tried"), "{}", text.stdout);
+            let (text, json) = both(&[&format!("v2:{at}/{}", nonce + 1)]);
+            assert_eq!(json["failed"], json!(["session"]), "{}", text.stdout);
+            assert!(text.stdout.contains("hint: it may have another address"), "{}", text.stdout);
+        }
     }
 }
 
@@ -298,7 +377,10 @@ fn a_peer_that_lives_elsewhere() {
 fn a_wrong_command_line() {
     for args in [
         &[][..],
-        &["v2:127.0.0.1:3300"],
+        &["--msgr", "v1", "v2:127.0.0.1:3300"],
+        &["--msgr", "v1", "--ms-mode", "crc", "127.0.0.1"],
+        &["--msgr", "v3", "127.0.0.1"],
+        &["--ms-mode", "none", "127.0.0.1"],
         &["--type", "client", "127.0.0.1"],
         &["--timeout", "0", "127.0.0.1"],
         &["127.0.0.1:x"],

@@ -10,17 +10,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command as Process, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use ceph_msgr::{Cluster, Command};
-use rustix::process::{Pid, Signal, kill_process};
 
+use common::capture::{Capture, filter, is_daemon_port, own_ports, tshark};
 use common::skip;
 use common::vstart::Vstart;
 
@@ -157,132 +152,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Below the ephemeral ones, as `tests/vstart.sh` chooses them.
-fn is_daemon_port(port: u16) -> bool {
-    port < 32768
-}
-
-fn filter(cluster: &Vstart) -> String {
-    let block = fs::read_to_string(cluster.dir().join("block")).expect("the cluster's ports");
-    let block = block.trim();
-    format!("tcp portrange {block}00-{block}99 or udp")
-}
-
 fn mon_port(cluster: &Vstart) -> u16 {
     let dump = cluster.ceph_json(&["mon", "dump"]);
     let addr = dump["mons"][0]["public_addrs"]["addrvec"][0]["addr"].as_str();
     let port = addr.and_then(|addr| addr.rsplit(':').next()?.parse().ok());
     port.expect("an address of messenger v1")
-}
-
-/// The local ports of this process' TCP connections to daemons.
-fn own_ports() -> BTreeSet<u16> {
-    let fds = fs::read_dir("/proc/self/fd").expect("/proc");
-    let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
-    let links: BTreeSet<_> = links.map(|link| link.display().to_string()).collect();
-    let port = |addr: &str| u16::from_str_radix(addr.rsplit(':').next()?, 16).ok();
-    let table = fs::read_to_string("/proc/self/net/tcp").expect("/proc");
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| links.contains(&format!("socket:[{}]", row[9])))
-        .filter(|row| port(row[2]).is_some_and(|port| port != 0 && is_daemon_port(port)))
-        .filter_map(|row| port(row[1]))
-        .collect()
-}
-
-// --- Capturing ------------------------------------------------------------------------------------
-
-/// A capture that is running. Datagrams to ourselves show it: one that is in the capture says that
-/// everything later is, and one at the end that everything before is.
-struct Capture {
-    tshark: Child,
-    /// The UDP ports of what has been captured.
-    seen: Receiver<u16>,
-    marker: UdpSocket,
-}
-
-impl Capture {
-    fn start(filter: &str, file: &Path) -> Result<Self, String> {
-        let mut tshark = Process::new("tshark")
-            .args(["-i", "lo", "-f", filter, "-P", "-l", "-T", "fields", "-e", "udp.dstport"])
-            .arg("-w")
-            .arg(file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("tshark: {e}"))?;
-        let stdout = tshark.stdout.take().expect("it is piped");
-        let mut capture = Self { seen: ports(stdout), tshark, marker: marker() };
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            capture.mark();
-            match capture.await_marker(Duration::from_millis(100)) {
-                Ok(()) => return Ok(capture),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    let mut why = String::new();
-                    let stderr = capture.tshark.stderr.take();
-                    let _ = stderr.expect("it is piped").read_to_string(&mut why);
-                    let why = why.lines().last().unwrap_or("it ended").to_owned();
-                    return Err(format!("tshark cannot capture here: {why}"));
-                }
-            }
-        }
-        panic!("tshark captures nothing");
-    }
-
-    fn stop(mut self) {
-        // Another port, for markers of the start may still be under way.
-        self.marker = marker();
-        self.mark();
-        self.await_marker(PATIENCE).expect("the last packet is captured");
-        kill_process(Pid::from_child(&self.tshark), Signal::INT).expect("it runs");
-        self.tshark.wait().expect("it ends");
-    }
-
-    fn mark(&self) {
-        let own = self.marker.local_addr().expect("it is bound");
-        self.marker.send_to(b"marker", own).expect("loopback");
-    }
-
-    fn await_marker(&self, patience: Duration) -> Result<(), RecvTimeoutError> {
-        let own = self.marker.local_addr().expect("it is bound").port();
-        while self.seen.recv_timeout(patience)? != own {}
-        Ok(())
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        // Where it has been stopped these do nothing.
-        let _ = self.tshark.kill();
-        let _ = self.tshark.wait();
-    }
-}
-
-fn marker() -> UdpSocket {
-    UdpSocket::bind("127.0.0.1:0").expect("loopback")
-}
-
-/// A line for each packet, empty unless it is UDP.
-fn ports(stdout: ChildStdout) -> Receiver<u16> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Ok(port) = line.trim().parse() {
-                let _ = sender.send(port);
-            }
-        }
-    });
-    receiver
-}
-
-// --- Reading --------------------------------------------------------------------------------------
-
-fn tshark(file: &PathBuf, args: &[&str]) -> String {
-    let output = Process::new("tshark").arg("-r").arg(file).args(args).output().expect("tshark");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("utf-8")
 }
 
 /// What the dissector says about one side's connections.
@@ -307,7 +181,7 @@ impl Reading {
     /// Reads PDML, which has an element on a line: a `proto` for each message of a packet, and
     /// within it an expert's fields.
     fn of(file: &Path, filter: &str, is_client: impl Fn(u16) -> bool) -> Self {
-        let pdml = tshark(&file.to_owned(), &["-Y", filter, "-T", "pdml"]);
+        let pdml = tshark(file, &["-Y", filter, "-T", "pdml"]);
         let mut reading = Self::default();
         let (mut ports, mut about) = ([0; 2], String::new());
         for line in pdml.lines().map(str::trim) {

@@ -65,6 +65,39 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// Connects, and says how long that took.
+    pub(crate) fn dial(peer: &Peer) -> Result<(Self, Duration), Broken> {
+        let begun = Instant::now();
+        let (sock, connected_in) = TcpStream::connect_timeout(&peer.to, peer.timeout)
+            .and_then(|sock| Ok((sock.set_nodelay(true).map(|()| sock)?, begun.elapsed())))
+            .map_err(|e| Broken {
+                fault: match e.kind() {
+                    io::ErrorKind::TimedOut => Fault::TimedOut(TCP),
+                    kind => Fault::Io(kind),
+                },
+                awaiting: TCP,
+            })?;
+        let deadline = Instant::now() + peer.timeout;
+        let wire = Self { sock, deadline, first_bytes: Vec::new(), first_at: None };
+        Ok((wire, connected_in))
+    }
+
+    /// A step begins, and with it the time that it may take.
+    pub(crate) fn begin(&mut self, timeout: Duration) -> Instant {
+        let now = Instant::now();
+        self.deadline = now + timeout;
+        now
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.left().is_err()
+    }
+
+    /// Our end of the socket.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.sock.local_addr()
+    }
+
     fn left(&self) -> io::Result<Option<Duration>> {
         match self.deadline.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::WouldBlock.into()),
@@ -156,16 +189,7 @@ pub(crate) struct Link {
 impl Link {
     /// Dials, and prepares both hellos.
     pub(crate) fn dial(peer: Peer, offer: Features, show: Show) -> Result<Self, Broken> {
-        let begun = Instant::now();
-        let (sock, connected_in) = TcpStream::connect_timeout(&peer.to, peer.timeout)
-            .and_then(|sock| Ok((sock.set_nodelay(true).map(|()| sock)?, begun.elapsed())))
-            .map_err(|e| Broken {
-                fault: match e.kind() {
-                    io::ErrorKind::TimedOut => Fault::TimedOut(TCP),
-                    kind => Fault::Io(kind),
-                },
-                awaiting: TCP,
-            })?;
+        let (wire, connected_in) = Wire::dial(&peer)?;
         let options = Options { supported: offer, ..Options::default() };
         let local = Local::new(EntityType::CLIENT, nonce(), options);
         let name = EntityName::new(peer.kind, EntityName::NEW);
@@ -175,21 +199,17 @@ impl Link {
         );
         rx.prepare_read_banner();
         tx.prepare_write_banner(&context(&local, &show));
-        let deadline = Instant::now() + peer.timeout;
-        let wire = Wire { sock, deadline, first_bytes: Vec::new(), first_at: None };
         Ok(Self { peer, wire, connected_in, rx, tx, local, show })
     }
 
     /// Our end of the socket.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.wire.sock.local_addr()
+        self.wire.local_addr()
     }
 
     /// A step begins, and with it the time that it may take.
     fn begin(&mut self) -> Instant {
-        let now = Instant::now();
-        self.wire.deadline = now + self.peer.timeout;
-        now
+        self.wire.begin(self.peer.timeout)
     }
 
     /// Writes all there is to write, then reads one whole thing.
@@ -199,7 +219,7 @@ impl Link {
 
     fn try_next(&mut self) -> Result<Incoming, Fault> {
         loop {
-            if self.wire.left().is_err() {
+            if self.wire.is_late() {
                 return Err(Fault::TimedOut(self.rx.awaiting()));
             }
             let cx = context(&self.local, &self.show);
@@ -316,7 +336,7 @@ fn again(e: io::Error) -> io::Error {
 }
 
 /// Of its own for each connection: to the peer, each is another client.
-fn nonce() -> u32 {
+pub(crate) fn nonce() -> u32 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), Instant::now()) as u32
 }
 

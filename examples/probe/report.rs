@@ -12,10 +12,12 @@ const WIDTH: usize = 100;
 const INDENT: usize = 26;
 
 /// The facts of the JSON object; those that a failed step left unknown are null.
-const FACTS: [&str; 10] = [
+const FACTS: [&str; 12] = [
     "target",
     "tcp",
+    "msgr",
     "banner",
+    "msgr2",
     "addresses",
     "type",
     "protocol_version",
@@ -48,6 +50,13 @@ impl Report {
     /// Records a fact for the JSON object.
     pub(crate) fn fact(&mut self, name: &str, value: Value) {
         self.facts.insert(name.to_owned(), value);
+    }
+
+    /// Records one more part of a fact.
+    pub(crate) fn add(&mut self, fact: &str, name: &str, value: Value) {
+        if let Some(Value::Object(parts)) = self.facts.get_mut(fact) {
+            parts.insert(name.to_owned(), value);
+        }
     }
 
     /// A step is done.

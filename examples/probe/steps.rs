@@ -4,13 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ceph_msgr::auth::{CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, CEPH_AUTH_UNKNOWN};
+use ceph_msgr::auth::{CEPH_AUTH_CEPHX, CEPH_AUTH_NONE, CEPH_AUTH_UNKNOWN, ConMode};
 use ceph_msgr::denc::Writer;
 use ceph_msgr::messages::auth::{MAuth, MAuthReply};
 use ceph_msgr::messages::{Body as _, types};
 use ceph_msgr::msgr::v1::{Hello, Incoming};
 use ceph_msgr::msgr::{Fault, protocol_version};
-use ceph_msgr::types::{EntityAddr, EntityType, Features};
+use ceph_msgr::types::{EntityAddr, EntityType, Features, Msgr};
 use serde_json::{Value, json};
 
 use crate::link::{Broken, Link, Negotiation, Peer, Show, our_name};
@@ -18,7 +18,7 @@ use crate::report::{Report, features, ms};
 use crate::target::{Place, Target};
 
 /// How many keepalives are timed.
-const KEEPALIVES: usize = 10;
+pub(crate) const KEEPALIVES: usize = 10;
 /// Every feature there may be: bits 62 and 63 are reserved, and 63 is taken for a mistake.
 const ANY_FEATURES: Features = Features(!(1 << 62 | 1 << 63));
 /// The kinds of daemon that clients dial.
@@ -31,12 +31,15 @@ pub(crate) struct Stop;
 /// One run.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    target: Target,
-    kind: Option<EntityType>,
-    timeout: Duration,
-    report: Report,
-    /// How long connect replies took.
-    round_trips: Vec<Duration>,
+    pub(crate) target: Target,
+    pub(crate) kind: Option<EntityType>,
+    pub(crate) timeout: Duration,
+    pub(crate) report: Report,
+    msgr: Msgr,
+    /// What is offered with messenger v2.
+    pub(crate) modes: Vec<ConMode>,
+    /// How long connect replies, or answers of the handshake, took.
+    pub(crate) round_trips: Vec<Duration>,
 }
 
 impl Probe {
@@ -45,8 +48,10 @@ impl Probe {
         kind: Option<EntityType>,
         timeout: Duration,
         report: Report,
+        msgr: Msgr,
+        modes: Vec<ConMode>,
     ) -> Self {
-        Self { target, kind, timeout, report, round_trips: Vec::new() }
+        Self { target, kind, timeout, report, msgr, modes, round_trips: Vec::new() }
     }
 
     /// Goes through the steps, to the last or to one that failed and the next one needs.
@@ -58,7 +63,16 @@ impl Probe {
     fn steps(&mut self) -> Result<(), Stop> {
         let addrs = self.resolve()?;
         let mut link = self.tcp(&addrs)?;
-        let hello = self.banner(&mut link)?;
+        let to = link.peer.to;
+        if self.msgr == Msgr::V2 {
+            drop(link);
+            return self.v2_steps(to);
+        }
+        let Some(hello) = self.banner(&mut link)? else {
+            drop(link);
+            return self.v2_steps(to);
+        };
+        self.report.fact("msgr", json!("v1"));
         self.addresses(&mut link, &hello);
         let peer = Peer { claims: hello.peer_addr, ..link.peer };
         drop(link);
@@ -116,10 +130,15 @@ impl Probe {
         self.stop("tcp", begun, failed.join("; "))
     }
 
-    /// The first bytes that the peer sends, and what must follow them.
-    fn banner(&mut self, link: &mut Link) -> Result<Hello, Stop> {
+    /// The first bytes that the peer sends, and what must follow them; `None` where these are of
+    /// messenger v2, and that is to be spoken then.
+    fn banner(&mut self, link: &mut Link) -> Result<Option<Hello>, Stop> {
         let begun = Instant::now();
         let hello = link.hello();
+        let v2 = hello.as_ref().is_err_and(|broken| broken.fault == Fault::PeerSpeaksV2);
+        if v2 && self.msgr == Msgr::Auto {
+            return Ok(None);
+        }
         let first_at = link.wire.first_at.unwrap_or_else(Instant::now);
         let line = link.wire.first_bytes.split(|&b| b == b'\n').next().unwrap_or_default();
         let banner = match &hello {
@@ -132,7 +151,7 @@ impl Probe {
         let broken = match hello {
             Ok(hello) => {
                 self.report.passed("banner", first_at - begun, &format!("\"{banner}\""));
-                return Ok(hello);
+                return Ok(Some(hello));
             }
             Err(broken) => broken,
         };
@@ -323,7 +342,7 @@ impl Probe {
         self.times("connect", times.iter().sum(), times);
     }
 
-    fn times(&mut self, step: &'static str, took: Duration, mut times: Vec<Duration>) {
+    pub(crate) fn times(&mut self, step: &'static str, took: Duration, mut times: Vec<Duration>) {
         times.sort_unstable();
         let [min, .., max] = times[..] else { return };
         let median = times[times.len() / 2];
@@ -403,14 +422,14 @@ impl Probe {
         }
     }
 
-    fn why(&self, broken: &Broken) -> String {
+    pub(crate) fn why(&self, broken: &Broken) -> String {
         match broken.fault {
             Fault::TimedOut(_) => format!("{broken} ({:?})", self.timeout),
             _ => broken.to_string(),
         }
     }
 
-    fn stop<T>(
+    pub(crate) fn stop<T>(
         &mut self,
         step: &'static str,
         begun: Instant,

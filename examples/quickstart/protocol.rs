@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ceph_msgr::auth::ConMode;
 use ceph_msgr::cluster::ClusterBuilder;
 use ceph_msgr::msgr::Options;
-use ceph_msgr::testing::DAEMON_FEATURES;
+use ceph_msgr::testing::{DAEMON_FEATURES, MonitorBuilder};
 use ceph_msgr::types::{EntityAddr, Msgr};
 
 /// A messenger, and how it keeps frames from harm.
@@ -55,12 +55,19 @@ impl Protocol {
         }
     }
 
+    /// Of a monitor, which speaks nothing else.
+    pub(crate) fn configure_mon(self, mon: MonitorBuilder) -> MonitorBuilder {
+        match self {
+            Self::V1 => mon.msgr(Msgr::V1),
+            Self::V2(mode) => mon.msgr(Msgr::V2).con_modes(&[mode]),
+        }
+    }
+
     /// Of a client.
     pub(crate) fn configure(self, client: ClusterBuilder) -> ClusterBuilder {
         match self {
             Self::V1 => client.msgr(Msgr::V1),
-            // The service allows no other mode, whatever the monitor does.
-            Self::V2(mode) => client.msgr(Msgr::Auto).con_modes(&[mode, ConMode::Crc]),
+            Self::V2(mode) => client.msgr(Msgr::V2).con_modes(&[mode]),
         }
     }
 }

@@ -45,7 +45,8 @@ impl Pair {
         println!("== {protocol}");
         println!("1. A monitor's part, with the key of client.admin");
         let status = |_: &_| CommandReply::ok("HEALTH_OK, for what it is worth\n");
-        let mon = Mon::builder()
+        let mon = protocol
+            .configure_mon(Mon::builder())
             .commands(Commands::new().on("status", "show cluster status", status))
             .start()
             .context("start the monitor's part")?;
@@ -63,7 +64,7 @@ impl Pair {
 
         match protocol {
             Protocol::V1 => {
-                println!("3. It opens a signed session with the service, by its ticket")
+                println!("3. It opens a signed session with the service, by its ticket");
             }
             Protocol::V2(mode) => {
                 println!("3. It opens a session in {mode} mode with the service, by its ticket");

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod acceptor;
+pub(crate) mod capture;
 pub(crate) mod client;
 pub(crate) mod dialler;
 pub(crate) mod example;

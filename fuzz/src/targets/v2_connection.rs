@@ -211,7 +211,9 @@ impl Con {
             9 => {
                 let i = usize::from(input.u8());
                 let id = i.checked_rem(self.sent.len()).and_then(|i| self.sent.get(i)).copied();
-                id.into_iter().for_each(|id| drop(self.tx.revoke(id)));
+                if let Some(id) = id {
+                    self.tx.revoke(id);
+                }
             }
             10 => self.tx.keepalive(),
             11 => self.pipe.eof = true,
@@ -316,8 +318,13 @@ impl Con {
                 self.acceptor.handle_auth_request_more(&*self.server, &more.payload, NOW)
             }
             tag::AUTH_SIGNATURE => {
-                if !self.tampered {
-                    self.far.check(payload);
+                // It signs what it has received: whoever has changed that is found out here.
+                let key = matches!(self.asks, Asks::Ticket(_));
+                if key && !self.far.is_right(payload) {
+                    assert!(self.tampered, "nobody has changed anything");
+                    self.pipe.eof = true;
+                } else {
+                    assert!(!key || !self.tampered, "a change that is not signed");
                 }
                 return;
             }
@@ -455,8 +462,6 @@ impl Con {
                 assert!((features & self.local.options.supported) == features);
                 let mode = self.tx.con_mode().expect("it is known");
                 assert!(self.modes.contains(&mode), "{mode} was not offered");
-                let key = matches!(self.asks, Asks::Ticket(_));
-                assert!(!self.tampered || !key, "a handshake that was changed");
                 if state == ConState::V2SessionConnect {
                     (self.in_seq, self.peer_seq) = (0, 0);
                 } else {

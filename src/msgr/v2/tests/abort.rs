@@ -1,7 +1,13 @@
 //! Frames that their sender took back.
 
+use std::time::Instant;
+
 use super::*;
+use crate::auth::NoAuthorizer;
 use crate::msgr::v2::onwire::Seal;
+use crate::msgr::v2::{Banner, connection};
+use crate::msgr::{Context, Local, Options, Peer, Policy};
+use crate::types::{EntityName, EntityType, UTime};
 
 #[test]
 fn an_aborted_frame_is_told_and_the_next_one_counts() {
@@ -98,4 +104,25 @@ fn every_late_status() {
             }
         }
     }
+}
+
+/// No frame counts for nothing there: it would neither be one of the rounds, nor what is awaited.
+#[test]
+fn a_handshake_is_not_taken_back() {
+    let peer = "v2:127.0.0.1:6801/7".parse().unwrap();
+    let name = EntityName::new(EntityType::MDS, 0);
+    let local = Local::new(EntityType::CLIENT, 1, Options::default());
+    let cx =
+        Context { now: Instant::now(), wall: UTime::default(), local: &local, auth: &NoAuthorizer };
+    let (mut rx, mut tx) = connection(Peer { name, addr: peer, policy: Policy::LOSSY_CLIENT });
+    let mut pipe = Pipe::default();
+    rx.prepare_write_banner(&mut tx);
+    assert!(tx.try_write(&mut pipe, &cx).unwrap());
+    pipe.feed(&Banner { supported: 0, required: 0 }.encode());
+    let banner = rx.read_partial(&mut pipe).unwrap().unwrap();
+    rx.process(&mut tx, banner, &cx).unwrap();
+    let aborted = OutFrame { aborted: true, ..OutFrame::control(Tag::Hello, &[7; 36]) };
+    pipe.feed(&wire(&mut dialler_tx((V2_0, false)), aborted));
+    rx.readable();
+    assert_eq!(rx.read_partial(&mut pipe).unwrap_err(), Fault::UnexpectedTag(Tag::Hello));
 }
