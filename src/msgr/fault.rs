@@ -270,9 +270,22 @@ impl Fault {
         matches!(self, Self::PeerSpeaksV1 | Self::PeerSpeaksV2)
     }
 
-    /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.
+    /// Whether the authentication failed.
     pub fn is_auth(&self) -> bool {
         matches!(self, Self::BadAuthorizer | Self::Auth(_) | Self::NoAuthorizerReply)
+    }
+
+    /// Whether our tickets may be the cause, so that the next authorizer must come from new ones:
+    /// not where both sides have no protocol or mode in common.
+    pub fn blames_ticket(&self) -> bool {
+        use AuthError::{BadMode, BadProtocol, NoCommonMode, NoCommonProtocol, NoMode};
+        let common = matches!(
+            self,
+            Self::Auth(
+                NoCommonProtocol | NoCommonMode { .. } | NoMode | BadMode(_) | BadProtocol(_)
+            )
+        );
+        self.is_auth() && !common
     }
 
     /// The one place that decides what a fault does, by the policy of the connection, the state

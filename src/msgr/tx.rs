@@ -285,7 +285,7 @@ impl Tx {
             Consequence::Close => log::debug!("{}: {}: {fault}", self.peer, self.state),
             _ => log::warn!("{}: {}: {fault}; {consequence:?}", self.peer, self.state),
         }
-        if fault.is_auth() {
+        if fault.blames_ticket() {
             cx.auth.invalidate(self.peer.entity_type());
         }
         self.framing = None;
