@@ -277,9 +277,14 @@ impl Fault {
 
     /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.
     pub fn blames_tickets(&self) -> bool {
-        use AuthError::{NoCommonMode, NoCommonProtocol, NoMode};
+        use AuthError::{BadMode, BadProtocol, NoCommonMode, NoCommonProtocol, NoMode};
         // What both sides allow has nothing to do with what is shown.
-        let allowed = matches!(self, Self::Auth(NoMode | NoCommonMode { .. } | NoCommonProtocol));
+        let allowed = matches!(
+            self,
+            Self::Auth(
+                NoMode | NoCommonMode { .. } | NoCommonProtocol | BadMode(_) | BadProtocol(_)
+            )
+        );
         self.is_auth() && !allowed
     }
 

@@ -254,7 +254,7 @@ fn a_dialler_of_the_other_protocol_is_closed_at_its_first_bytes() {
         assert_eq!(wire.recv(26), BANNER_V2);
         wire.wait_closed();
     }
-    for bytes in [&b"ceph v2"[..], BANNER_V2] {
+    for bytes in [&b"ceph v2\n"[..], BANNER_V2] {
         let mut wire = dial(v1_port);
         wire.send(bytes);
         assert_eq!(wire.recv(281)[..9], BANNER[..]);
