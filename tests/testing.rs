@@ -85,8 +85,11 @@ impl Peers {
 /// No test waits longer, for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A cluster that knows its monitors, without which no command goes out.
 fn open(mon: &Mon) -> Cluster {
-    mon.cluster().timeout(PATIENCE).connect().expect("the monitor lets it in")
+    let cluster = mon.cluster().timeout(PATIENCE).connect().expect("the monitor lets it in");
+    cluster.monmap().expect("a map");
+    cluster
 }
 
 fn soon() -> Deadline {

@@ -1,6 +1,8 @@
+use byteorder::{ByteOrder as _, LE};
+
 use crate::denc::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::msgr::{MsgHeader, Priority};
-use crate::types::{EntityName, Features, Seq, Tid};
+use crate::types::{EntityName, Seq, Tid};
 
 /// `ceph_msg_header2`, segment 0 of a MESSAGE (tag 17), 41 bytes: what [`MsgHeader`] holds but for the
 /// source, which is that of the session, and what v1 sends elsewhere.
@@ -67,16 +69,23 @@ impl MsgHeader2 {
     /// The segment.
     pub fn to_array(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        out.copy_from_slice(&self.to_bytes(Features::ALL));
+        LE::write_u64(&mut out[0..], self.seq.0);
+        LE::write_u64(&mut out[8..], self.tid.0);
+        LE::write_u16(&mut out[16..], self.msg_type);
+        LE::write_u16(&mut out[18..], self.priority.0);
+        LE::write_u16(&mut out[20..], self.version);
+        LE::write_u32(&mut out[22..], self.data_pre_padding_len);
+        LE::write_u16(&mut out[26..], self.data_off);
+        LE::write_u64(&mut out[28..], self.ack_seq.0);
+        out[36] = self.flags;
+        LE::write_u16(&mut out[37..], self.compat_version);
         out
     }
 }
 
 impl Encode for MsgHeader2 {
     fn encode(&self, w: &mut Writer) {
-        w.put(&self.seq).put(&self.tid).u16(self.msg_type).u16(self.priority.0).u16(self.version);
-        w.u32(self.data_pre_padding_len).u16(self.data_off).put(&self.ack_seq).u8(self.flags);
-        w.u16(self.compat_version).u16(0);
+        w.bytes(&self.to_array());
     }
 }
 

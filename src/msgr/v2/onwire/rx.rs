@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{Phase, Revision, Role, Seal};
 use crate::crypto::GCM_TAG_LEN;
@@ -336,14 +336,16 @@ impl FrameRx {
     }
 
     /// The segments, which lie in the tail from `at` on.
-    fn finish(&mut self, layout: &Layout, mut at: usize, late: Late) -> Found {
-        let tail = Bytes::from(std::mem::take(&mut self.tail));
+    fn finish(&mut self, layout: &Layout, at: usize, late: Late) -> Found {
+        let mut tail = Bytes::from(std::mem::take(&mut self.tail));
         if late == Late::Aborted {
             return Found::Aborted;
         }
+        tail.advance(at);
+        // The last one that is not empty takes what is left: then nothing is shared, and nothing counted.
         Found::Frame([1, 2, 3].map(|i| {
-            let segment = tail.slice(at..at + layout.lens[i]);
-            at += layout.padded(i);
+            let segment = tail.split_to(layout.lens[i]);
+            tail.advance(layout.padded(i) - layout.lens[i]);
             segment
         }))
     }

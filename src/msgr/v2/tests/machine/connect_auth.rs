@@ -164,8 +164,12 @@ fn a_refusal_is_told_and_only_another_method_is_tried() {
                 }
                 ref why => why.clone(),
             };
-            let agree =
-                !matches!(why, AuthError::NoCommonMode { .. } | AuthError::NoCommonProtocol);
+            let agree = !matches!(
+                why,
+                AuthError::NoCommonMode { .. }
+                    | AuthError::NoCommonProtocol
+                    | AuthError::BadProtocol(_)
+            );
             assert_eq!(fault, Fault::Auth(why));
             con.fault(&fault);
             // The ticket is at fault, or what both sides allow.
