@@ -11,12 +11,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ceph_msgr::auth::{AuthClient, CEPH_AUTH_CEPHX, ConMode, MonLogin};
+use ceph_msgr::crypto::{CryptoKey, KeyType};
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::messages::Body as _;
 use ceph_msgr::messages::mgr::MMgrCommandReply;
-use ceph_msgr::msgr::{ConState, Message, Peer, Policy};
-use ceph_msgr::net::{Connection, Counts, Deadline, Delivery, Dispatcher, Inbox, Messenger};
-use ceph_msgr::types::Features;
+use ceph_msgr::msgr::{ConState, Message, Options, Peer, Policy};
+use ceph_msgr::net::{
+    Acceptor as AcceptorOfOurs, Connection, Counts, Deadline, Delivery, Dispatcher, Inbox,
+    Messenger,
+};
+use ceph_msgr::types::{EntityName, EntityType, Features};
 use common::acceptor::*;
 use common::client::*;
 use common::frames::*;
@@ -105,18 +110,38 @@ fn futexes(trace: &[&str], thread: &str) -> Vec<String> {
 /// sender's thread, one poll and one recv on the worker's. No read in vain, and no eventfd.
 #[test]
 fn an_idle_message_costs_one_call_for_each_thing_that_happens() {
-    costs_one_call_for_each_thing("questions_and_answers");
+    let _ = costs_one_call_for_each_thing("questions_and_answers");
 }
 
 /// The same with messenger v2: preamble, segments and epilogue come and go with one call too.
 #[test]
 fn an_idle_message_of_v2_costs_what_one_of_v1_does() {
-    costs_one_call_for_each_thing("questions_and_answers_of_v2");
+    let _ = costs_one_call_for_each_thing("questions_and_answers_of_v2");
 }
 
-fn costs_one_call_for_each_thing(scenario: &str) {
-    let Some(trace) = strace(scenario, &[]) else { return };
+/// The same with sealed frames, and with a listener of ours, whose side is looked at as well: it sends
+/// the answer from its callback.
+#[test]
+fn a_sealed_message_costs_what_one_in_the_clear_does() {
+    let Some(trace) = costs_one_call_for_each_thing("sealed_questions_and_answers") else { return };
     let trace: Vec<_> = trace.lines().collect();
+    let ((_, begin), (_, end)) = (find_mark(&trace, "begin"), find_mark(&trace, "end"));
+    let (server, _) = find_mark(&trace, "accepted");
+    let trace = &trace[begin + 1..end];
+    let calls = calls(trace, &server);
+    let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+    assert_eq!((of("recvfrom"), of("sendmsg")), (ROUNDS, ROUNDS), "{calls:?}");
+    assert!((ROUNDS - 1..=ROUNDS + 1).contains(&(of("ppoll") + of("poll"))), "{calls:?}");
+    for name in ["read", "write", "recvmsg", "fcntl", "setsockopt"] {
+        assert_eq!(of(name), 0, "{name}: {calls:?}");
+    }
+    let in_vain = trace.iter().find(|line| tid(line) == server && line.contains("EAGAIN"));
+    assert!(in_vain.is_none_or(|line| line.contains("futex")), "{in_vain:?}");
+}
+
+fn costs_one_call_for_each_thing(scenario: &str) -> Option<String> {
+    let whole = strace(scenario, &[])?;
+    let trace: Vec<_> = whole.lines().collect();
     let (sender, begin) = find_mark(&trace, "begin");
     let (_, end) = find_mark(&trace, "end");
     let (worker, _) = find_mark(&trace, "worker");
@@ -155,6 +180,7 @@ fn costs_one_call_for_each_thing(scenario: &str) {
     let in_vain = trace.iter().find(|line| tid(line) == worker && line.contains("EAGAIN"));
     assert!(in_vain.is_none_or(|line| line.contains("futex")), "{in_vain:?}");
     println!("{ROUNDS} questions and answers: {all}, {wakes} wake-ups, {sleeps} sleeps");
+    Some(whole)
 }
 
 /// The handshake of messenger v2, between a client and a listener of ours: each side writes all that
@@ -288,16 +314,34 @@ fn is_wanted(scenario: &str) -> bool {
     std::env::var(SCENARIO).is_ok_and(|wanted| wanted == scenario)
 }
 
-fn open(messenger: &Messenger, inbox: &Inbox) -> (Connection, Wire) {
-    let acceptor = Acceptor::new();
-    let peer = acceptor.peer(Policy::LOSSY_CLIENT);
+/// What the inbox hears, and a mark by which the worker is known.
+fn marked(inbox: &Inbox) -> Arc<dyn Dispatcher> {
     let dispatcher = inbox.dispatcher();
-    let marks = hook(move |con, call| match call {
+    hook(move |con, call| match call {
         Call::Connected => mark("worker"),
         Call::Message(msg) => dispatcher.dispatch(con, msg),
         _ => {}
-    });
-    let con = messenger.connect(peer, no_auth(), marks).expect("a thread");
+    })
+}
+
+/// The rounds, between marks.
+fn ask_and_hear(con: &Connection, inbox: &Inbox) {
+    let ask = || {
+        con.send(Message::new(1, &b"a small question"[..])).unwrap();
+        let answer = inbox.recv(soon()).unwrap();
+        assert!(matches!(&answer, Delivery::Message(_, msg) if msg.header.msg_type == 2));
+    };
+    // Once for what happens once.
+    ask();
+    mark("begin");
+    (0..ROUNDS).for_each(|_| ask());
+    mark("end");
+}
+
+fn open(messenger: &Messenger, inbox: &Inbox) -> (Connection, Wire) {
+    let acceptor = Acceptor::new();
+    let peer = acceptor.peer(Policy::LOSSY_CLIENT);
+    let con = messenger.connect(peer, no_auth(), marked(inbox)).expect("a thread");
     let wire = acceptor.open(true);
     con.wait_open(soon()).unwrap();
     (con, wire)
@@ -319,16 +363,7 @@ fn questions_and_answers() {
         }
         wire
     });
-    let ask = || {
-        con.send(Message::new(1, &b"a small question"[..])).unwrap();
-        let answer = inbox.recv(soon()).unwrap();
-        assert!(matches!(&answer, Delivery::Message(_, msg) if msg.header.msg_type == 2));
-    };
-    // Once for what happens once.
-    ask();
-    mark("begin");
-    (0..ROUNDS).for_each(|_| ask());
-    mark("end");
+    ask_and_hear(&con, &inbox);
     peer.join().unwrap();
     con.close(soon()).unwrap();
 }
@@ -343,13 +378,7 @@ fn questions_and_answers_of_v2() {
     let inbox = Inbox::new(10).unwrap();
     let acceptor = Acceptor::new();
     let peer = acceptor.peer_v2(Policy::LOSSY_CLIENT);
-    let dispatcher = inbox.dispatcher();
-    let marks = hook(move |con, call| match call {
-        Call::Connected => mark("worker"),
-        Call::Message(msg) => dispatcher.dispatch(con, msg),
-        _ => {}
-    });
-    let con = messenger.connect(peer, auth_none(), marks).expect("a thread");
+    let con = messenger.connect(peer, auth_none(), marked(&inbox)).expect("a thread");
     let mut wire = acceptor.open_v2(true);
     con.wait_open(soon()).unwrap();
     let peer = std::thread::spawn(move || {
@@ -359,25 +388,18 @@ fn questions_and_answers_of_v2() {
         }
         wire
     });
-    let ask = || {
-        con.send(Message::new(1, &b"a small question"[..])).unwrap();
-        let answer = inbox.recv(soon()).unwrap();
-        assert!(matches!(&answer, Delivery::Message(_, msg) if msg.header.msg_type == 2));
-    };
-    // Once for what happens once.
-    ask();
-    mark("begin");
-    (0..ROUNDS).for_each(|_| ask());
-    mark("end");
+    ask_and_hear(&con, &inbox);
     peer.join().unwrap();
     con.close(soon()).unwrap();
 }
 
-/// Marks the trace where a session is open.
+/// Marks the trace where a session is open, and answers.
 struct Marks;
 
 impl Dispatcher for Marks {
-    fn dispatch(&self, _: &Connection, _: Message) {}
+    fn dispatch(&self, con: &Connection, msg: Message) {
+        con.send(Message::new(2, msg.front)).unwrap();
+    }
 
     fn connected(&self, _: &Connection) {
         mark("connected");
@@ -386,6 +408,32 @@ impl Dispatcher for Marks {
     fn accepted(&self, _: &Connection) {
         mark("accepted");
     }
+}
+
+/// A scenario: does nothing if it is not run by one of the tests above.
+#[test]
+fn sealed_questions_and_answers() {
+    if !is_wanted("sealed_questions_and_answers") {
+        return;
+    }
+    let key = CryptoKey::generate(KeyType::Aes, wall()).expect("random numbers");
+    let name = EntityName::new(EntityType::MON, 0);
+    let mon = Messenger::with_nonce(name, 0, Options::default(), patient());
+    let auth = auth_monitor(&key, CEPH_AUTH_CEPHX, Duration::from_secs(3600), 4100);
+    let acceptor = AcceptorOfOurs::new(Arc::new(auth), Arc::new(Marks));
+    let listener = mon.bind(&[server::v2(server::LOCALHOST)], acceptor).unwrap();
+    let services = [EntityType::MON];
+    let client = AuthClient::new(client_admin(), Some(key), &[CEPH_AUTH_CEPHX], &services);
+    let login = Arc::new(MonLogin::new(Arc::new(client.expect("a key"))));
+    let messenger = messenger(patient());
+    let inbox = Inbox::new(10).unwrap();
+    let peer = Peer { name, addr: listener.addrs()[0], policy: Policy::LOSSY_CLIENT };
+    let con = messenger.connect(peer, login, marked(&inbox)).expect("a thread");
+    con.wait_open(soon()).unwrap();
+    assert_eq!(con.con_mode(), Some(ConMode::Secure));
+    ask_and_hear(&con, &inbox);
+    con.close(soon()).unwrap();
+    listener.close(soon()).unwrap();
 }
 
 /// A scenario: does nothing if it is not run by one of the tests above.

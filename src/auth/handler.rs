@@ -105,7 +105,7 @@ impl AuthClientHandler {
     }
 
     /// `CEPH_AUTH_*` that may be used, in ascending order.
-    pub(super) fn methods(&self) -> &[u32] {
+    pub(crate) fn methods(&self) -> &[u32] {
         self.client.methods()
     }
 

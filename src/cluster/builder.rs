@@ -325,4 +325,25 @@ mod tests {
             (ErrorKind::Config, "no connection mode is allowed")
         );
     }
+
+    /// What an AUTH_BAD_METHOD says is signed by nobody.
+    #[test]
+    fn who_has_a_key_goes_without_it_only_where_that_was_said() {
+        let key = || CryptoKey::generate(crate::crypto::KeyType::Aes, Default::default()).unwrap();
+        for (option, key, methods) in [
+            (None, Some(key()), vec![CEPH_AUTH_CEPHX]),
+            (Some("cephx, none"), Some(key()), vec![CEPH_AUTH_NONE, CEPH_AUTH_CEPHX]),
+            (None, None, vec![CEPH_AUTH_NONE]),
+            (Some("none"), None, vec![CEPH_AUTH_NONE]),
+        ] {
+            let builder = Config::builder(Env::default()).no_config_file();
+            let builder = builder.set("keyring", "/nowhere");
+            let builder = match option {
+                Some(methods) => builder.set("auth_client_required", methods),
+                None => builder,
+            };
+            let (client, _) = auth_client(&builder.load().unwrap(), key).unwrap();
+            assert_eq!(client.start().0.methods(), methods, "{option:?}");
+        }
+    }
 }

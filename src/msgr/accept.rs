@@ -62,6 +62,15 @@ impl Offer {
         }
     }
 
+    /// What names the dialler's end of the session (v2).
+    #[cfg(test)]
+    pub(crate) fn client_cookie(&self) -> u64 {
+        match self {
+            Self::V1(_) => 0,
+            Self::V2(offer) => offer.client_cookie(),
+        }
+    }
+
     /// What is to happen, by the session that the peer has here, if it has one; `own` is this side's
     /// address.
     pub fn decide(&self, existing: Option<&Existing>, own: EntityAddr) -> Decision {

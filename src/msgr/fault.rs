@@ -270,9 +270,22 @@ impl Fault {
         matches!(self, Self::PeerSpeaksV1 | Self::PeerSpeaksV2)
     }
 
-    /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.
+    /// Whether the two sides did not come to know each other.
     pub fn is_auth(&self) -> bool {
         matches!(self, Self::BadAuthorizer | Self::Auth(_) | Self::NoAuthorizerReply)
+    }
+
+    /// Whether our tickets may be the cause, so that the next authorizer must come from new ones.
+    pub fn blames_tickets(&self) -> bool {
+        use AuthError::{BadMode, BadProtocol, NoCommonMode, NoCommonProtocol, NoMode};
+        // What both sides allow has nothing to do with what is shown.
+        let allowed = matches!(
+            self,
+            Self::Auth(
+                NoMode | NoCommonMode { .. } | NoCommonProtocol | BadMode(_) | BadProtocol(_)
+            )
+        );
+        self.is_auth() && !allowed
     }
 
     /// The one place that decides what a fault does, by the policy of the connection, the state

@@ -157,10 +157,16 @@ impl Local {
     }
 
     /// The same, as one sees them that has reached this side at `own`: where it listens at every
-    /// address of its machine, it is that one.
+    /// address of its machine, it is that one. It is there even where the addresses are those of
+    /// another listener.
     pub fn addrs_by(&self, own: EntityAddr) -> EntityAddrVec {
         let listens = self.lock().listens.clone();
-        EntityAddrVec(listens.into_iter().map(|addr| addr.with_ip_of(own)).collect())
+        let mut all: Vec<_> = listens.into_iter().map(|addr| addr.with_ip_of(own)).collect();
+        let at = |addr: &EntityAddr| (addr.addr_type, addr.sockaddr.map(|a| (a.ip(), a.port())));
+        if all.iter().all(|addr| at(addr) != at(&own)) {
+            all.insert(0, own);
+        }
+        EntityAddrVec(all)
     }
 
     /// Takes the IP address that a peer sees this side at, if none is known. The port stays the one

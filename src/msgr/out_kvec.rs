@@ -154,6 +154,9 @@ impl OutKvec {
     /// Adds a whole frame that is sealed, without a copy. It goes out whatever is revoked: its nonces
     /// are used, and the peer counts them.
     pub(crate) fn add_sealed(&mut self, id: Option<u64>, bytes: Bytes) {
+        if mutant!(SealedRevoked) {
+            return self.push(id.map_or(Owner::Control, Owner::Header), Piece::Shared(bytes));
+        }
         self.add_rest(id, bytes);
     }
 

@@ -161,7 +161,10 @@ impl Session {
     pub(crate) fn begin_anew(&mut self) {
         self.out_seq = Seq(0);
         self.renumber();
-        (self.in_seq, self.in_seq_acked, self.out_acked) = (Seq(0), Seq(0), Seq(0));
+        if !mutant!(InSeqKeptAnew) {
+            self.in_seq = Seq(0);
+        }
+        (self.in_seq_acked, self.out_acked) = (Seq(0), Seq(0));
         self.connect_seq = ConnectSeq(0);
         self.once_ready = false;
     }

@@ -150,7 +150,7 @@ impl Tx {
             unsent => {
                 let acks =
                     self.framing.as_ref().is_some_and(|framing| framing.acks_with_messages());
-                if unsent == Revoked::Whole && acks {
+                if unsent == Revoked::Whole && acks && !mutant!(AckLostAtRevoke) {
                     self.session.forget_told();
                 }
                 self.session.remove(id.0) || unsent != Revoked::Absent
@@ -285,7 +285,7 @@ impl Tx {
             Consequence::Close => log::debug!("{}: {}: {fault}", self.peer, self.state),
             _ => log::warn!("{}: {}: {fault}; {consequence:?}", self.peer, self.state),
         }
-        if fault.is_auth() {
+        if fault.blames_tickets() {
             cx.auth.invalidate(self.peer.entity_type());
         }
         self.framing = None;

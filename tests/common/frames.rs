@@ -87,6 +87,20 @@ pub(crate) fn frame(tag: u8, segments: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// The same in revision 2.0: no checksum behind segment 0, and those of all four in an epilogue that
+/// every frame has, behind late flags of 0.
+pub(crate) fn frame_rev0(tag: u8, segments: &[&[u8]]) -> Vec<u8> {
+    let lens: Vec<_> = segments.iter().map(|s| s.len() as u32).collect();
+    let mut out = preamble(tag, &lens);
+    segments.iter().for_each(|s| out.extend(*s));
+    out.push(0);
+    for i in 0..4 {
+        let crc = segments.get(i).map_or(0, |s| crc32c_from(u32::MAX, s));
+        out.extend(crc.to_le_bytes());
+    }
+    out
+}
+
 /// The next frame; the error of the socket, or `InvalidData` where it is none.
 pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<V2Frame> {
     let mut raw = Vec::new();
@@ -232,6 +246,15 @@ pub(crate) fn server_ident(addrs: &[Vec<u8>], gid: i64, flags: u64, cookie: u64)
 
 /// A message with a front and data, of which one at least is not empty.
 pub(crate) fn message_v2(seq: u64, msg_type: u16, front: &[u8], data: &[u8]) -> Vec<u8> {
+    let header = header2(seq, msg_type);
+    match data.is_empty() {
+        true => frame(MESSAGE, &[&header, front]),
+        false => frame(MESSAGE, &[&header, front, &[], data]),
+    }
+}
+
+/// Segment 0 of a message.
+pub(crate) fn header2(seq: u64, msg_type: u16) -> Vec<u8> {
     let mut h = numbers(&[seq, 0]);
     h.extend(msg_type.to_le_bytes());
     h.extend(127u16.to_le_bytes()); // priority
@@ -242,10 +265,7 @@ pub(crate) fn message_v2(seq: u64, msg_type: u16, front: &[u8], data: &[u8]) -> 
     h.extend(1u16.to_le_bytes()); // compat_version
     h.extend([0; 2]);
     assert_eq!(h.len(), 41);
-    match data.is_empty() {
-        true => frame(MESSAGE, &[&h, front]),
-        false => frame(MESSAGE, &[&h, front, &[], data]),
-    }
+    h
 }
 
 /// One socket of messenger v2, of either side.

@@ -29,3 +29,4 @@ mod v2_listener_sessions;
 mod v2_login;
 mod v2_lossless;
 mod v2_open;
+mod v2_revision_0;

@@ -2,11 +2,15 @@
 //! error says who the peer is, in which state the connection was and what it waited for.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use ceph_msgr::auth::{AuthError, AuthProvider, Authorizer};
 use ceph_msgr::error::ErrorKind;
 use ceph_msgr::msgr::{ConState, Fault, Message, Policy};
 use ceph_msgr::net::{Connection, Deadline, Messenger, Timeouts};
+use ceph_msgr::types::EntityType;
 
 use crate::common::acceptor::*;
 use crate::common::client::*;
@@ -387,25 +391,55 @@ fn refusals_and_nonsense_in_the_handshake() {
     assert_eq!(fault, Fault::BadAuthSignature);
 }
 
+/// Shows what another provider does, and counts how often its tickets are thrown away.
+#[derive(Debug)]
+struct Counting(Arc<dyn AuthProvider>, AtomicUsize);
+
+impl AuthProvider for Counting {
+    fn get_authorizer(
+        &self,
+        service: EntityType,
+        now: Instant,
+        force_new: bool,
+    ) -> Result<Option<Authorizer>, AuthError> {
+        self.0.get_authorizer(service, now, force_new)
+    }
+
+    fn invalidate(&self, _: EntityType) {
+        self.1.fetch_add(1, Relaxed);
+    }
+}
+
 /// The client offers no other method than the one that is not taken, and no mode but those it allows.
+/// Its tickets are to blame where it was not believed, and nowhere else.
 #[test]
 fn a_login_that_is_refused() {
     let messenger = messenger(patient());
     let acceptor = Acceptor::new();
-    let dialled = dial(&messenger, &acceptor);
-    let mut wire = acceptor.accept_v2();
-    wire.hellos_v2(TYPE_OSD);
-    wire.expect(AUTH_REQUEST);
-    // none, EOPNOTSUPP; cephx and both modes are taken.
-    let lists = [1u32, 2, 2, 1, 2].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
-    wire.put(AUTH_BAD_METHOD, &[&1u32.to_le_bytes()[..], &(-95i32).to_le_bytes(), &lists].concat());
-    dialled.assert_ends(ErrorKind::Auth, "V2_AUTH", "");
-    let dialled = dial(&messenger, &acceptor);
-    let mut wire = acceptor.accept_v2();
-    wire.hellos_v2(TYPE_OSD);
-    wire.expect(AUTH_REQUEST);
-    wire.put(AUTH_DONE, &auth_done(4100, 77));
-    dialled.assert_ends(ErrorKind::Auth, "V2_AUTH", "");
+    // Method none, an errno, and the methods and modes that are taken.
+    let bad_method = |errno: i32, method: u32, mode: u32| {
+        let mut out = [1u32.to_le_bytes(), errno.to_le_bytes()].concat();
+        out.extend([1, method, 1, mode].iter().flat_map(|n: &u32| n.to_le_bytes()));
+        out
+    };
+    for (tag, answer, blamed) in [
+        (AUTH_BAD_METHOD, bad_method(-95, 2, 1), 0),
+        (AUTH_BAD_METHOD, bad_method(-95, 1, 2), 0),
+        (AUTH_BAD_METHOD, bad_method(-13, 1, 1), 1),
+        (AUTH_DONE, auth_done(4100, 77), 0),
+    ] {
+        let auth = Arc::new(Counting(auth_none(), AtomicUsize::new(0)));
+        let (dispatcher, heards) = recorder();
+        let peer = acceptor.peer_v2(Policy::LOSSY_CLIENT);
+        let con = messenger.connect(peer, auth.clone(), dispatcher).expect("a thread");
+        let dialled = Dialled { con, heards };
+        let mut wire = acceptor.accept_v2();
+        wire.hellos_v2(TYPE_OSD);
+        wire.expect(AUTH_REQUEST);
+        wire.put(tag, &answer);
+        let fault = dialled.assert_ends(ErrorKind::Auth, "V2_AUTH", "");
+        assert_eq!(auth.1.load(Relaxed), blamed, "{fault:?}");
+    }
 }
 
 /// Each round costs the client a frame; it does not go on for ever.
@@ -483,8 +517,7 @@ fn nonsense_in_an_open_session() {
         (frame(AUTH_SIGNATURE, &[&[0; 32]]), "AUTH_SIGNATURE is out of place"),
         (frame(SERVER_IDENT, &[&ident_of(&acceptor)]), "SERVER_IDENT is out of place"),
         (frame(WAIT_V2, &[&[]]), "WAIT is out of place"),
-        (message_v2(2, 4, b"front", b""), "message 2 came where 1 was next"),
-        (frame(MESSAGE, &[&[0; 40], b"front"]), "malformed"),
+        (frame(MESSAGE, &[&[0; 40], b"front"]), "bad preamble of a frame"),
     ];
     for (bytes, why) in cases {
         let dialled = dial(&messenger, &acceptor);
@@ -499,5 +532,11 @@ fn nonsense_in_an_open_session() {
     wire.send(&message_v2(1, 4, b"counts", b""));
     dialled.heards.connected();
     assert_eq!(dialled.heards.message().front[..], *b"counts");
+    // Nor is a gap a fault, and what is old is passed over.
+    for (seq, front) in [(5, b"gap"), (4, b"old"), (6, b"new")] {
+        wire.send(&message_v2(seq, 4, front, b""));
+    }
+    assert_eq!(dialled.heards.message().front[..], *b"gap");
+    assert_eq!(dialled.heards.message().front[..], *b"new");
     dialled.con.close(soon()).unwrap();
 }

@@ -102,6 +102,25 @@ fn who_listens_everywhere_is_where_it_was_reached() {
     listener.close(soon()).unwrap();
 }
 
+/// The addresses of a messenger are those that it was bound to last; each listener goes on at its own.
+#[test]
+fn two_listeners_of_one_messenger_are_both_reached() {
+    let (messenger, first, heards) =
+        serve_at(&[v2(LOCALHOST)], Policy::STATELESS_SERVER, patient(), |_| {});
+    let (dispatcher, second_heards) = recorder();
+    let second = messenger.bind(&[v2(LOCALHOST), v1(LOCALHOST)], acceptor(dispatcher)).unwrap();
+    for (listener, heards) in [(&first, &heards), (&second, &second_heards)] {
+        let (ours, con, client) = call_at(addr(listener));
+        client.connected();
+        heards.accepted();
+        con.send(msg(b"there")).unwrap();
+        assert_eq!(heards.message().front[..], *b"there");
+        ours.shutdown(soon()).unwrap();
+    }
+    first.close(soon()).unwrap();
+    second.close(soon()).unwrap();
+}
+
 /// A client of ours, of messenger v2 there.
 fn call_at(at: SocketAddr) -> (ceph_msgr::net::Messenger, ceph_msgr::net::Connection, Heards) {
     let messenger = messenger(patient());
@@ -220,6 +239,29 @@ fn a_client_at_a_port_of_the_other_protocol_hears_it_and_so_does_the_log() {
     // It goes on with those who speak what it does.
     dial_v2(spoken[1].sockaddr.unwrap()).open_session_v2(1, 7);
     heards.accepted();
+    listener.close(soon()).unwrap();
+}
+
+/// The first bytes are enough, and are answered with what is spoken here.
+#[test]
+fn a_dialler_of_the_other_protocol_is_closed_at_its_first_bytes() {
+    let at = [v1(LOCALHOST), v2(LOCALHOST)];
+    let (_messenger, listener, heards) = serve_at(&at, Policy::STATELESS_SERVER, patient(), |_| {});
+    let [v1_port, v2_port] = [0, 1].map(|n| listener.addrs()[n].sockaddr.unwrap());
+    for bytes in [&b"ceph v0"[..], &hello(LOCALHOST, 1)] {
+        let mut wire = dial_v2(v2_port);
+        wire.send(bytes);
+        assert_eq!(wire.recv(26), BANNER_V2);
+        wire.wait_closed();
+    }
+    for bytes in [&b"ceph v2\n"[..], BANNER_V2] {
+        let mut wire = dial(v1_port);
+        wire.send(bytes);
+        assert_eq!(wire.recv(281)[..9], BANNER[..]);
+        wire.wait_closed();
+    }
+    until("nothing is left", || listener.counts().half_open == 0);
+    assert!(heards.rest().is_empty());
     listener.close(soon()).unwrap();
 }
 

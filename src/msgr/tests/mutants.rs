@@ -40,10 +40,27 @@ pub(crate) enum Mutant {
     ReservationIgnored,
     /// A session takes over a socket with half a message of the last one in the out buffer.
     OutKvecKeptAtReplace,
+    /// A dialler with another cookie is taken for the one that was there.
+    ClientCookieIgnored,
+    /// Told that there is no such session, a dialler asks for it again.
+    ServerCookieKeptAtReset,
+    /// A session is asked for again under the connect_seq that it has.
+    ConnectSeqNotBumped,
+    /// A session is gone on with of which this side has never heard that it is open.
+    UnheardSessionTaken,
+    /// What waits for a session that has to begin anew is dropped, although it was not lost.
+    ResetAlwaysFull,
+    /// A session that begins anew counts on where the last one ended.
+    InSeqKeptAnew,
+    /// A message that has been sealed is taken back.
+    SealedRevoked,
+    /// The ack that was in a message is forgotten when that is taken back.
+    AckLostAtRevoke,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 17] = [
+    /// Where both protocols can go wrong.
+    const BOTH: [Self; 17] = [
         Self::RequeueSkipped,
         Self::AckTooEarly,
         Self::SeqOffByOne,
@@ -62,6 +79,26 @@ impl Mutant {
         Self::ReservationIgnored,
         Self::OutKvecKeptAtReplace,
     ];
+
+    /// Where messenger v1 can go wrong.
+    pub(super) fn of_v1() -> Vec<Self> {
+        Self::BOTH.to_vec()
+    }
+
+    /// Where messenger v2 can go wrong.
+    pub(super) fn of_v2() -> Vec<Self> {
+        let v2 = [
+            Self::ClientCookieIgnored,
+            Self::ServerCookieKeptAtReset,
+            Self::ConnectSeqNotBumped,
+            Self::UnheardSessionTaken,
+            Self::ResetAlwaysFull,
+            Self::InSeqKeptAnew,
+            Self::SealedRevoked,
+            Self::AckLostAtRevoke,
+        ];
+        [&Self::BOTH[..], &v2].concat()
+    }
 }
 
 thread_local! {

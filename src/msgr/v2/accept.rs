@@ -145,6 +145,15 @@ impl Offer {
         }
     }
 
+    /// What names the dialler's end of the session.
+    #[cfg(test)]
+    pub(crate) fn client_cookie(&self) -> u64 {
+        match self.ask {
+            Ask::Ident(ident) => ident.client_cookie,
+            Ask::Reconnect(reconnect) => reconnect.client_cookie,
+        }
+    }
+
     /// What is to happen, by the session that the peer has here, if it has one.
     pub fn decide(&self, existing: Option<&Existing>, own: EntityAddr) -> Decision {
         decide(&self.ask, existing, self.peer.policy, self.peer.addr, own)

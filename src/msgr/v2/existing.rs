@@ -47,7 +47,7 @@ fn decide_ident(
         return Decision::ReplaceLossy;
     }
     let known = ex.client_cookie != 0 && ex.server_cookie != 0;
-    if known && ex.client_cookie != ident.client_cookie {
+    if known && ex.client_cookie != ident.client_cookie && !mutant!(ClientCookieIgnored) {
         return if policy.resetcheck { Decision::ReplaceReset } else { Decision::Replace };
     }
     // Its first attempt was interrupted, or it has been told to begin anew.
@@ -69,10 +69,10 @@ fn decide_reconnect(
     if ex.replacing && !mutant!(ReservationIgnored) {
         return Decision::Retry(Retry::Global(ex.peer_global_seq));
     }
-    if ex.client_cookie != reconnect.client_cookie {
+    if ex.client_cookie != reconnect.client_cookie && !mutant!(ClientCookieIgnored) {
         return Decision::Retry(Retry::ResetSession { full: policy.resetcheck });
     }
-    if ex.server_cookie == 0 {
+    if ex.server_cookie == 0 && !mutant!(UnheardSessionTaken) {
         // This side dialled, and has never seen SERVER_IDENT.
         return Decision::Retry(Retry::ResetSession { full: false });
     }

@@ -78,7 +78,7 @@ impl Rx {
     /// A socket is being opened: the banner goes out first, and nothing else. A session that there
     /// has been is asked for under the next connect_seq.
     pub fn prepare_write_banner(&mut self, tx: &mut Tx) {
-        if tx.session.server_cookie != 0 {
+        if tx.session.server_cookie != 0 && !mutant!(ConnectSeqNotBumped) {
             tx.session.connect_seq.0 = tx.session.connect_seq.0.wrapping_add(1);
         }
         tx.out_kvec.reset();

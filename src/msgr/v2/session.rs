@@ -149,9 +149,11 @@ impl Rx {
         full: bool,
         cx: &Context<'_>,
     ) -> Result<Option<Event>, Fault> {
-        if !full {
+        if !full && !mutant!(ResetAlwaysFull) {
             log::info!("{}: the session is not known to be open", tx.peer);
-            tx.session.server_cookie = 0;
+            if !mutant!(ServerCookieKeptAtReset) {
+                tx.session.server_cookie = 0;
+            }
             tx.session.begin_anew();
             self.prepare_write_session(tx, frames, cx)?;
             return Ok(None);

@@ -452,3 +452,32 @@ fn an_auth_done_that_was_cut_or_changed_gives_no_other_keys() {
         }
     }
 }
+
+/// What a session promises hangs on the type in HELLO: nobody gets a monitor's by calling itself one.
+#[test]
+fn a_login_is_of_the_type_that_the_dialler_claims_or_a_clients() {
+    let now = Now::start();
+    let options =
+        AuthMonitorOptions { methods: vec![CEPH_AUTH_NONE], ..AuthMonitorOptions::default() };
+    let mon = Mon::with(KeyType::Aes, KeyType::Aes, options, now);
+    let osd = EntityName::new(EntityType::OSD, "0");
+    for (name, claimed, ok) in [
+        (admin(), EntityType::CLIENT, true),
+        (admin(), EntityType::MON, false),
+        (admin(), EntityType::OSD, false),
+        (osd.clone(), EntityType::OSD, true),
+        // `ceph -n osd.0`.
+        (osd.clone(), EntityType::CLIENT, true),
+        (osd, EntityType::MON, false),
+    ] {
+        let mut acceptor = AuthAcceptor::new(claimed, &[ConMode::Crc]);
+        let offer = offer(CEPH_AUTH_NONE, &[CRC], hello(&name, 0));
+        let answer = acceptor.handle_auth_request(&mon.monitor, &offer, now.wall);
+        if ok {
+            assert!(matches!(answer, Ok(AuthAnswer::Done(_))), "{name} as {claimed}: {answer:?}");
+        } else {
+            let (bad, why) = bad(answer);
+            assert_eq!((bad.result, why), (EACCES, AuthorizerError::WrongName.into()));
+        }
+    }
+}

@@ -1,15 +1,21 @@
-//! Tickets for everybody: the same secret, and the same session key.
+//! Tickets for everybody: the same secret, and the same session key; a monitor, and who logs in there.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::seeds::{Kind, Plan, Protocol};
 use crate::auth::cephx::{
     AuthCapsInfo, AuthTicket, CephXAuthorizer, CephXServiceTicketInfo, CephxAuthorizeHandler,
-    CephxAuthorizeOptions, KeyStore,
+    CephxAuthorizeOptions, KeyServer, KeyServerOptions, KeyStore,
 };
-use crate::auth::{AuthError, AuthProvider, AuthServer, Authorizer, EntityName, MonAuthServer};
-use crate::crypto::CryptoKey;
+use crate::auth::keyring::Keyring;
+use crate::auth::{
+    AuthClient, AuthError, AuthMonitor, AuthMonitorOptions, AuthNoneAuthorizeHandler,
+    AuthNoneAuthorizer, AuthProvider, AuthServer, Authorizer, CEPH_AUTH_CEPHX, CEPH_AUTH_NONE,
+    EntityName, GlobalIdAllocator, MonAuthServer, MonLogin,
+};
 use crate::crypto::tests::aes_key;
+use crate::crypto::{CryptoKey, KeyType};
 use crate::types::{EntityType, GlobalId, UTime};
 
 const SECRET_ID: u64 = 7;
@@ -23,18 +29,12 @@ impl KeyStore for Secret {
     }
 }
 
-/// What one node shows to others: nothing, or tickets.
+/// What one node shows to others with messenger v1, or where there are tickets: nothing, or tickets.
 #[derive(Debug)]
-pub(super) struct Provider {
+struct Provider {
     cephx: bool,
     own: EntityType,
     num: usize,
-}
-
-impl Provider {
-    pub(super) fn new(cephx: bool, own: EntityType, num: usize) -> Self {
-        Self { cephx, own, num }
-    }
 }
 
 impl AuthProvider for Provider {
@@ -47,9 +47,9 @@ impl AuthProvider for Provider {
         if !self.cephx {
             return Ok(None);
         }
-        let global_id = GlobalId(4000 + self.num as u64);
+        let global_id = global_id(self.num);
         let ticket = AuthTicket {
-            name: EntityName::new(self.own, &self.num.to_string()),
+            name: name(self.own, self.num),
             global_id,
             old_auid: u64::MAX,
             created: UTime::default(),
@@ -65,12 +65,63 @@ impl AuthProvider for Provider {
     fn invalidate(&self, _: EntityType) {}
 }
 
+fn name(own: EntityType, num: usize) -> EntityName {
+    EntityName::new(own, &num.to_string())
+}
+
+fn global_id(num: usize) -> GlobalId {
+    GlobalId(4000 + num as u64)
+}
+
+/// A monitor's numbers, as if each login were the first.
+#[derive(Debug)]
+struct SameId;
+
+impl GlobalIdAllocator for SameId {
+    fn assign_global_id(&self) -> Option<GlobalId> {
+        Some(global_id(0))
+    }
+}
+
+/// With messenger v2 a client logs in at a monitor while it connects.
+fn logs_in(plan: &Plan) -> bool {
+    plan.protocol == Protocol::V2 && plan.kind == Kind::Stateless
+}
+
+fn methods(plan: &Plan) -> Vec<u32> {
+    vec![if plan.cephx { CEPH_AUTH_CEPHX } else { CEPH_AUTH_NONE }]
+}
+
+/// What a node shows to others.
+pub(super) fn provider(plan: &Plan, own: EntityType, num: usize) -> Box<dyn AuthProvider> {
+    if logs_in(plan) {
+        let key = plan.cephx.then(aes_key);
+        let client = AuthClient::new(name(own, num), key, &methods(plan), &[EntityType::OSD]);
+        Box::new(MonLogin::new(Arc::new(client.unwrap())))
+    } else if plan.cephx || plan.protocol == Protocol::V1 {
+        Box::new(Provider { cephx: plan.cephx, own, num })
+    } else {
+        Box::new(AuthNoneAuthorizer { name: name(own, num), global_id: global_id(num) })
+    }
+}
+
 /// How a node checks what others show.
-pub(super) fn server(cephx: bool, own: EntityType) -> Arc<dyn AuthServer> {
-    if cephx {
+pub(super) fn server(plan: &Plan, own: EntityType, wall: UTime) -> Arc<dyn AuthServer> {
+    if logs_in(plan) {
+        let mut keyring = Keyring::new();
+        (1..3).for_each(|num| keyring.set_key(&name(EntityType::CLIENT, num), aes_key()));
+        let options =
+            KeyServerOptions { auth_service_cipher: KeyType::Aes, ..KeyServerOptions::default() };
+        let keys = Arc::new(KeyServer::new(keyring, options, wall).unwrap());
+        let options =
+            AuthMonitorOptions { methods: methods(plan), ..AuthMonitorOptions::default() };
+        Arc::new(Arc::new(AuthMonitor::new(keys, Box::new(SameId), options)))
+    } else if plan.cephx {
         let keys = Arc::new(Secret(aes_key()));
         Arc::new(CephxAuthorizeHandler::new(own, keys, CephxAuthorizeOptions::default()))
-    } else {
+    } else if plan.protocol == Protocol::V1 {
         Arc::new(MonAuthServer)
+    } else {
+        Arc::new(AuthNoneAuthorizeHandler)
     }
 }

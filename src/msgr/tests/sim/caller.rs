@@ -1,7 +1,9 @@
 //! What the owner of a connection does with it.
 
 use super::con::{Con, number};
+use super::model::Model;
 use super::net::{End, Owner, Socket};
+use super::seeds::Protocol;
 use super::world::World;
 use crate::msgr::{self, ConState, Peer};
 use crate::types::Seq;
@@ -41,7 +43,10 @@ impl World {
             let mut sock = Socket { link: &mut self.links[link], side };
             let cx = self.nodes[con.node].context(self.base);
             match con.tx.try_write(&mut sock, &cx) {
-                Ok(all) => rest = !all,
+                Ok(all) => {
+                    rest = !all;
+                    con.note_told();
+                }
                 Err(fault) => con.fault = Some(fault),
             }
             self.pump(link);
@@ -65,6 +70,9 @@ impl World {
         let in_kvec = con.tx.out_kvec.holds(msg_id.number());
         let first_time = con.requeued.is_none_or(|up_to| up_to < n);
         if con.tx.revoke(msg_id) {
+            if self.plan.protocol == Protocol::V2 {
+                check_told(con, &mut self.model);
+            }
             self.model.revoke(n, unsent || in_kvec && first_time);
             self.stats.bump("revoked");
             self.trace(format_args!("con {id}: revokes {n}, unsent {unsent}, half {in_kvec}"));
@@ -76,5 +84,14 @@ impl World {
     pub(super) fn mark_down(&mut self, id: usize) {
         self.trace(format_args!("con {id}: marked down"));
         self.end_con(id);
+    }
+}
+
+/// Of what waited in the out buffer nothing is left: an ack that was in it is still to come.
+fn check_told(con: &Con, model: &mut Model) {
+    let session = &con.tx.session;
+    let lost = session.in_seq_acked.ahead_of(con.told) > 0;
+    if con.tx.is_unblocked() && lost && !session.ack_due() {
+        model.broken("an ack is lost", format!("{} of {}", session.in_seq_acked, con.told));
     }
 }

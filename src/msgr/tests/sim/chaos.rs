@@ -2,7 +2,9 @@
 
 use super::net::{Link, MS, SEC, Time};
 use super::node::Node;
+use super::seeds::Protocol;
 use super::world::{Event, World};
+use crate::types::GlobalSeq;
 
 impl World {
     /// Whom a node may send to.
@@ -34,10 +36,7 @@ impl World {
         }
         let (from, to) = self.pair();
         if self.random.percent(6) {
-            // Where the peer cannot say what it has, a gap cannot be mended.
-            if let Some(&id) = self.nodes[from].cons.last().filter(|_| self.plan.reconnect_seq) {
-                self.revoke(id);
-            }
+            self.revoke_some(from);
         } else if let Some(id) = self.connection(from, to) {
             // Also where enough has been sent: what is yet to go wrong needs a session.
             for _ in 0..self.random.between(1, 5) {
@@ -60,6 +59,7 @@ impl World {
         }
         let (from, to) = self.pair();
         let happened = match self.random.below(100) {
+            0..8 if self.plan.protocol == Protocol::V2 => self.damage(from, to),
             0..45 => self.cut_some(from, to, 100 * MS),
             45..55 => self.cut_some(from, to, 40 * SEC),
             55..72 => self.stall(from, to),
@@ -124,6 +124,17 @@ impl World {
         happened
     }
 
+    /// A bit changes of what one side or the other sends next.
+    fn damage(&mut self, a: usize, b: usize) -> bool {
+        let links = self.links_between(a, b);
+        for &link in &links {
+            let side = self.random.index(2);
+            self.trace(format_args!("link {link} damages what side {side} sends"));
+            self.links[link].ways[side].spoil = Some(self.random.next());
+        }
+        !links.is_empty()
+    }
+
     /// A node dies and begins anew at the same address. Nothing that it has sent and that has not
     /// been acted upon comes after that. Whether it had a session to lose.
     fn restart(&mut self, node: usize) -> bool {
@@ -153,7 +164,11 @@ impl World {
         for held in &mut self.held {
             held.take_if(|(of, _)| *of == node);
         }
+        let global_seq = self.nodes[node].local.global_seq(GlobalSeq(0));
         self.nodes[node] = Node::new(node, &self.plan);
+        if self.plan.counts_on {
+            self.nodes[node].local.global_seq(global_seq);
+        }
         happened
     }
 
@@ -162,7 +177,9 @@ impl World {
         self.healed = true;
         self.parted = [[0; 3]; 3];
         for link in &mut self.links {
-            link.ways.iter_mut().for_each(|way| way.stalled = 0);
+            for way in &mut link.ways {
+                (way.stalled, way.spoil) = (0, None);
+            }
         }
         for i in 0..self.held.len() {
             self.release(i);
@@ -175,6 +192,29 @@ impl World {
                     let id = self.connect_to(from, to);
                     self.send(id);
                 }
+            }
+        }
+        for node in 0..self.nodes.len() {
+            for _ in 0..3 {
+                let pause = self.random.below(2 * self.plan.latency + 20 * MS);
+                self.after(pause, Event::Revoke(node));
+            }
+        }
+    }
+
+    /// An application takes back one of the messages that it sent last.
+    fn revoke_some(&mut self, node: usize) {
+        // Where the peer cannot say what it has, a gap cannot be mended.
+        if let Some(&id) = self.nodes[node].cons.last().filter(|_| self.plan.reconnect_seq) {
+            self.revoke(id);
+        }
+    }
+
+    /// An application takes back all that it has sent of late.
+    pub(super) fn revoke_all(&mut self, node: usize) {
+        for id in self.nodes[node].cons.clone() {
+            while self.plan.reconnect_seq && !self.cons[id].recent.is_empty() {
+                self.revoke(id);
             }
         }
     }

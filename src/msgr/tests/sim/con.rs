@@ -1,12 +1,13 @@
 //! A connection and its worker, on the virtual clock.
 
 use super::net::{End, Owner, SEC, Socket, Time};
+use super::seeds::Protocol;
 use super::world::{Event, World};
 use crate::msgr::{
     self, Backoff, ConState, Consequence, Fault, Incoming, Message, MsgId, Peer, Rx, TakeOver, Tx,
-    con_fault, v1,
+    con_fault, v1, v2,
 };
-use crate::types::Seq;
+use crate::types::{ConnectSeq, Seq};
 
 pub(super) const HANDSHAKE: Time = 10 * SEC;
 const KEEPALIVE: Time = 10 * SEC;
@@ -31,7 +32,11 @@ pub(super) struct Con {
     /// What a sender met.
     pub(super) fault: Option<Fault>,
     heard: Time,
+    /// Bytes may be there that the socket does not tell of: they were read ahead.
+    read_ahead: bool,
     acked: Seq,
+    /// What has gone out says that everything up to this one has arrived.
+    pub(super) told: Seq,
     accepted: bool,
     /// It has said READY, and not heard whether the peer got that.
     in_doubt: bool,
@@ -40,6 +45,8 @@ pub(super) struct Con {
     pub(super) recent: Vec<(MsgId, usize)>,
     /// Up to which message some may have left on an earlier socket.
     pub(super) requeued: Option<usize>,
+    /// The session as it was opened last (v2): the acceptor's name for it, and which connection.
+    opened: Option<(u64, ConnectSeq)>,
 }
 
 impl Con {
@@ -58,12 +65,22 @@ impl Con {
             backoff: Backoff::default(),
             fault: None,
             heard: 0,
+            read_ahead: false,
             acked: Seq(0),
+            told: Seq(0),
             accepted: false,
             in_doubt: false,
             dead: false,
             recent: Vec::new(),
             requeued: None,
+            opened: None,
+        }
+    }
+
+    /// Something has been written.
+    pub(super) fn note_told(&mut self) {
+        if self.tx.is_unblocked() {
+            self.told = self.tx.session.in_seq_acked;
         }
     }
 
@@ -71,6 +88,30 @@ impl Con {
     fn oldest(&self) -> Option<usize> {
         let session = &self.tx.session;
         session.out_sent.iter().chain(&session.out_queue).next().map(|q| number(&q.msg))
+    }
+}
+
+/// What was heard, if that is to be seen some time; and whether it says what the peer has.
+fn heard(incoming: &Incoming) -> (Option<&'static str>, bool) {
+    use v2::Tag;
+    match incoming {
+        Incoming::V1(v1::Incoming::ConnectReply(msg)) => {
+            (Some(msg.reply.tag_name().unwrap_or("?")), false)
+        }
+        Incoming::V1(v1::Incoming::Seq(..)) => (Some("SEQ"), true),
+        Incoming::V1(v1::Incoming::PeerSeq(_)) => (None, true),
+        Incoming::V2(v2::Incoming::Control(tag, payload)) => match tag {
+            Tag::AuthReplyMore => (Some("AUTH_REPLY_MORE"), false),
+            Tag::ServerIdent => (Some("SERVER_IDENT"), false),
+            Tag::SessionReset if payload[..] == [0] => (Some("SESSION_RESET"), false),
+            Tag::SessionReset => (Some("SESSION_RESET full"), false),
+            Tag::SessionRetry => (Some("SESSION_RETRY"), false),
+            Tag::SessionRetryGlobal => (Some("SESSION_RETRY_GLOBAL"), false),
+            Tag::SessionReconnectOk => (Some("SESSION_RECONNECT_OK"), true),
+            Tag::Wait => (Some("WAIT"), false),
+            _ => (None, false),
+        },
+        _ => (None, false),
     }
 }
 
@@ -173,25 +214,30 @@ impl World {
         let cx = self.nodes[con.node].context(self.base);
         let mut sock = Socket { link: &mut self.links[link], side };
         con.tx.try_write(&mut sock, &cx)?;
-        if con.tx.is_gated() || !sock.link.is_readable(side) {
+        con.note_told();
+        if con.tx.is_gated() || !sock.link.is_readable(side) && !con.read_ahead {
             return Ok(());
         }
         con.heard = self.now;
+        con.read_ahead = false;
         con.rx.readable();
         loop {
             let con = &mut self.cons[id];
             let mut sock = Socket { link: &mut self.links[link], side };
             let Some(incoming) = con.rx.read_partial(&mut sock)? else { break };
             self.process(id, incoming)?;
-            if self.cons[id].dead || self.cons[id].tx.is_gated() {
+            let con = &mut self.cons[id];
+            if con.dead || con.tx.is_gated() {
+                con.read_ahead = con.rx.has_read_ahead();
                 break;
             }
         }
-        let con = &self.cons[id];
+        let con = &mut self.cons[id];
         if con.dead {
             return Ok(());
         }
         if let Some(throttle) = con.rx.throttled() {
+            con.read_ahead = true;
             self.stats.bump("throttled");
             let wakes = self.wakes.clone();
             throttle.wait(id, Box::new(move || wakes.lock().unwrap().push(id)));
@@ -199,8 +245,9 @@ impl World {
         let (now, con) = (self.base, &mut self.cons[id]);
         let mut sock = Socket { link: &mut self.links[link], side };
         con.tx.try_write(&mut sock, &self.nodes[con.node].context(now))?;
+        con.note_told();
         let waits = con.tx.is_gated() || con.rx.throttled().is_some();
-        if !waits && self.links[link].is_readable(side) {
+        if !waits && (self.links[link].is_readable(side) || con.read_ahead) {
             self.wake(Owner::Con(id));
         }
         Ok(())
@@ -208,21 +255,14 @@ impl World {
 
     fn process(&mut self, id: usize, incoming: Incoming) -> Result<(), Fault> {
         let con = &mut self.cons[id];
-        let seq =
-            matches!(incoming, Incoming::V1(v1::Incoming::Seq(..) | v1::Incoming::PeerSeq(_)));
         let waits = con.tx.session.out_queue.len();
-        match &incoming {
-            Incoming::V1(v1::Incoming::ConnectReply(msg)) => {
-                self.stats.bump(msg.reply.tag_name().unwrap_or("?"));
-            }
-            Incoming::V1(v1::Incoming::Seq(..)) => self.stats.bump("SEQ"),
-            _ => {}
-        }
+        let (what, seq) = heard(&incoming);
+        what.into_iter().for_each(|what| self.stats.bump(what));
         let cx = self.nodes[con.node].context(self.base);
         let event = con.rx.process(&mut con.tx, incoming, &cx)?;
         con.in_doubt &= con.tx.state() != ConState::Open;
         if seq && con.tx.session.out_queue.len() < waits {
-            self.stats.bump("SEQ has trimmed");
+            self.stats.bump("trimmed");
         }
         let (_, acked) = con.tx.progress();
         if std::mem::replace(&mut con.acked, acked) != acked {
@@ -257,20 +297,61 @@ impl World {
             msgr::Event::RemoteReset => {
                 self.stats.bump("remote resets");
                 con.recent.clear();
-                let (node, peer, in_doubt) = (con.node, con.peer, con.in_doubt);
+                let (node, peer, in_doubt, end) = (con.node, con.peer, con.in_doubt, con.end);
                 self.trace(format_args!("con {id}: remote reset"));
-                self.model.remote_reset(id, node, peer, in_doubt);
+                let losses = match end {
+                    Some(End { link, side: 1 }) => self.links[link].losses,
+                    _ => self.model.losses(peer, node),
+                };
+                self.model.remote_reset(id, losses, in_doubt);
             }
             msgr::Event::Connected(_) => {
                 con.accepted = false;
                 self.trace(format_args!("con {id}: connected"));
+                self.check_opened(id);
+                self.check_agreed(id);
             }
             msgr::Event::Accepted(_) => {
                 con.accepted = true;
                 self.trace(format_args!("con {id}: accepted"));
+                self.check_opened(id);
             }
             msgr::Event::KeepaliveAck(_) => con.backoff.reset(),
             msgr::Event::Acked(_) => {}
+        }
+    }
+
+    /// A session that goes on with messenger v2 does so as a later connection than before, on both
+    /// sides.
+    fn check_opened(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        let session = &con.tx.session;
+        let (cookie, seq) = (session.server_cookie, session.connect_seq);
+        if self.plan.protocol == Protocol::V1 || session.lossy {
+            return;
+        }
+        let last = con.opened.replace((cookie, seq));
+        if let Some((_, last)) = last.filter(|(c, last)| *c == cookie && *last >= seq) {
+            let text = format!("con {id}: connect_seq {seq:?} came after {last:?}");
+            self.model.broken("the session went back", text);
+        }
+    }
+
+    /// Both ends of a socket on which a session has opened have the same name and number for it. The
+    /// acceptor's name may differ: each may have accepted an attempt that the other had given up.
+    fn check_agreed(&mut self, id: usize) {
+        let Some(End { link, .. }) = self.cons[id].end else { return };
+        let Owner::Con(other) = self.links[link].owners[1] else { return };
+        if self.cons[other].end != Some(End { link, side: 1 }) {
+            return;
+        }
+        let [ours, theirs] = [id, other].map(|id| {
+            let session = &self.cons[id].tx.session;
+            (session.client_cookie, session.server_cookie != 0, session.connect_seq)
+        });
+        if ours != theirs {
+            let text = format!("con {id} has {ours:?}, con {other} has {theirs:?}");
+            self.model.broken("the ends disagree", text);
         }
     }
 
@@ -289,11 +370,22 @@ impl World {
         con.delay = 0;
         con.fault = None;
         con.heard = self.now;
+        con.read_ahead = true;
+        let waits = con.tx.queued_messages();
         let events = con.rx.take_over(&mut con.tx, *socket).expect("a reply");
         self.trace(format_args!("con {id}: takes over link {}", end.link));
+        let reset = events.contains(&Some(msgr::Event::RemoteReset));
+        let con = &mut self.cons[id];
+        let trimmed = !reset && con.tx.queued_messages() < waits;
+        self.stats.add("trimmed by who accepted", trimmed.into());
         let ready = events.iter().flatten().any(|e| matches!(e, msgr::Event::Accepted(_)));
         events.into_iter().flatten().for_each(|event| self.tell(id, event));
-        self.cons[id].in_doubt |= ready;
+        if self.plan.protocol == Protocol::V1 {
+            self.cons[id].in_doubt |= ready;
+        } else {
+            // The cookie tells in which of its lives the peer has dialled.
+            self.model.meets(id, self.links[end.link].losses);
+        }
         let oldest = self.cons[id].oldest();
         self.model.kept(id, oldest);
         self.after(HANDSHAKE, Event::Timeout(id, self.cons[id].attempt));
@@ -322,6 +414,7 @@ impl World {
         con.attempt += 1;
         con.dialling = false;
         con.fault = None;
+        con.read_ahead = false;
         let cx = self.nodes[con.node].context(self.base);
         let consequence = con_fault(&mut con.rx, &mut con.tx, fault, &cx);
         con.delay = match consequence {
@@ -349,7 +442,8 @@ impl World {
         self.step(id);
     }
 
-    /// What the network alone cannot do: both peers are honest, and nothing is damaged.
+    /// What the network alone cannot do: both peers are honest. What it damages is found, with messenger
+    /// v2.
     pub(super) fn check_honest(&mut self, fault: &Fault) {
         let network = matches!(
             fault,
@@ -361,7 +455,16 @@ impl World {
         // Who is told to try again as long as a worker does not come to a socket gives up some time.
         let busy = matches!(fault, Fault::TooManyRounds(_))
             && self.cons.iter().any(|c| !c.dead && c.take_over.is_some());
-        if !network && !busy && !revoked {
+        let found = matches!(
+            fault,
+            Fault::BadPreamble(_)
+                | Fault::BadSegmentCrc(_)
+                | Fault::BadLateStatus(_)
+                | Fault::BadSeal
+        );
+        let damaged = found && self.links.iter().any(|l| l.ways.iter().any(|w| w.damaged));
+        self.stats.add("damage found", damaged.into());
+        if !network && !busy && !revoked && !damaged {
             self.model.broken("a fault between honest peers", fault.to_string());
         }
     }

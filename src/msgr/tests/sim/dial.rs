@@ -18,6 +18,17 @@ impl World {
         self.after(delay, Event::Dial(id, attempt));
     }
 
+    /// The peer waits for this side to dial: no backoff.
+    pub(super) fn hurry(&mut self, id: usize) {
+        let con = &mut self.cons[id];
+        if con.dialling && con.take_over.is_none() {
+            con.attempt += 1;
+            let attempt = con.attempt;
+            self.after(0, Event::Dial(id, attempt));
+        }
+        self.wake(Owner::Con(id));
+    }
+
     /// The SYN leaves.
     pub(super) fn dial(&mut self, id: usize, attempt: u32) {
         let latency = self.latency();
@@ -47,6 +58,7 @@ impl World {
         }
         let (node, peer) = (con.node, con.peer);
         let link = self.socket_pair(node, peer, Owner::Con(id));
+        self.links[link].losses = self.model.losses(node, peer);
         let con = &mut self.cons[id];
         con.dialling = false;
         con.end = Some(End { link, side: 0 });

@@ -76,6 +76,16 @@ impl Model {
         self.losses[node][peer] += 1;
     }
 
+    /// How often that was.
+    pub(super) fn losses(&self, node: usize, peer: usize) -> u32 {
+        self.losses[node][peer]
+    }
+
+    /// A connection goes on with a socket whose dialler had lost so many sessions when it dialled.
+    pub(super) fn meets(&mut self, con: usize, losses: u32) {
+        self.sides[con].peer_losses = losses;
+    }
+
     /// A number for a message that is about to be sent.
     pub(super) fn send(&mut self, con: usize, node: usize) -> usize {
         let (id, side) = (self.sent.len(), &mut self.sides[con]);
@@ -168,16 +178,15 @@ impl Model {
         }
     }
 
-    /// A connection of `node` was told that its peer has lost the session. That must be true, unless
-    /// it is `in_doubt` whether the peer had ever heard of it.
-    pub(super) fn remote_reset(&mut self, con: usize, node: usize, peer: usize, in_doubt: bool) {
-        let losses = self.losses[peer][node];
+    /// A connection was told that its peer has lost the session, by one who has lost so many. That must
+    /// be true, unless it is `in_doubt` whether the peer had ever heard of it.
+    pub(super) fn remote_reset(&mut self, con: usize, losses: u32, in_doubt: bool) {
         let side = &mut self.sides[con];
         side.epoch += 1;
         side.list.clear();
         side.done = 0;
         if std::mem::replace(&mut side.peer_losses, losses) == losses && !in_doubt {
-            let text = format!("con {con}: node {peer} has lost nothing since");
+            let text = format!("con {con}: its peer has lost nothing since");
             self.broken("reset without a reason", text);
         }
     }

@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::auth::{Provider, server};
+use super::auth::{provider, server};
 use super::con::Con;
 use super::net::{End, MS, Owner, SEC, Socket};
-use super::seeds::Plan;
+use super::seeds::{Plan, Protocol};
 use super::world::{Event, World};
-use crate::auth::AuthServer;
+use crate::auth::{AuthProvider, AuthServer, ConMode};
 use crate::msgr::{
     Accept, AcceptContext, ConState, Context, Decision, Existing, Fault, Local, Offer, Options,
     Policies, Retry, TakeOver, Throttle,
 };
-use crate::types::{EntityAddr, EntityName, EntityType, Features, UTime};
+use crate::types::{AddrType, EntityAddr, EntityName, EntityType, Features, UTime};
 
 /// One messenger, in one of its lives.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Node {
     pub(super) entity_type: EntityType,
     pub(super) addr: EntityAddr,
     pub(super) local: Local,
-    auth: Provider,
+    auth: Box<dyn AuthProvider>,
     auth_server: Arc<dyn AuthServer>,
     policies: Policies,
     pub(super) throttle: Arc<Throttle>,
@@ -51,7 +51,8 @@ impl Node {
         if !plan.reconnect_seq {
             supported = supported.missing_in(Features::NONE.with(Features::RECONNECT_SEQ));
         }
-        let options = Options { supported, ..Options::default() };
+        let modes: &[ConMode] = if plan.secure { &[ConMode::Secure] } else { &[ConMode::Crc] };
+        let options = Options { supported, mon_modes: modes, modes, ..Options::default() };
         let listens = kind.symmetric() || num == 0;
         let (addr, local) = if listens {
             let addr = plan.addrs[num].0;
@@ -61,7 +62,12 @@ impl Node {
         } else {
             // A client, which learns its IP address.
             let nonce = 255 + num as u32;
-            let addr = EntityAddr { nonce, ..format!("v1:10.2.0.{num}:0/0").parse().unwrap() };
+            let addr_type = match plan.protocol {
+                Protocol::V1 => AddrType::LEGACY,
+                Protocol::V2 => AddrType::ANY,
+            };
+            let addr = format!("10.2.0.{num}:0/0").parse().unwrap();
+            let addr = EntityAddr { nonce, addr_type, ..addr };
             (addr, Local::new(entity_type, nonce, options))
         };
         local.set_num(num as i64);
@@ -71,8 +77,8 @@ impl Node {
             entity_type,
             addr,
             local,
-            auth: Provider::new(plan.cephx, entity_type, num),
-            auth_server: server(plan.cephx, entity_type),
+            auth: provider(plan, entity_type, num),
+            auth_server: server(plan, entity_type, WALL),
             policies: Policies::new(kind.acceptor()),
             throttle: Throttle::new(messages, bytes),
             registry: Vec::new(),
@@ -85,7 +91,7 @@ impl Node {
     }
 
     pub(super) fn context(&self, now: Instant) -> Context<'_> {
-        Context { now, wall: WALL, local: &self.local, auth: &self.auth }
+        Context { now, wall: WALL, local: &self.local, auth: &*self.auth }
     }
 
     fn accept_context(&self) -> AcceptContext<'_> {
@@ -200,12 +206,15 @@ impl World {
         });
         let decision = offer.decide(seen.as_ref(), accept.own_addr());
         self.trace(format_args!("node {node}: {decision:?} to {addr}, there is {seen:?}"));
-        if let Some(ex) = &seen
-            && offer.connect_seq() == ex.connect_seq
-        {
+        if let Some(ex) = seen.as_ref().filter(|ex| is_race(&offer, ex)) {
             self.check_race(decision, ex, node, addr);
         }
         match decision {
+            Decision::Stale => {
+                self.stats.bump("stale");
+                self.links[end.link].close(1);
+                return None;
+            }
             Decision::Replace => self.stats.bump("replaced"),
             Decision::ReplaceReset => self.stats.bump("replaced with a reset"),
             Decision::ReplaceLossy => self.stats.bump("replaced (lossy)"),
@@ -240,11 +249,11 @@ impl World {
             }
             (Decision::Retry(Retry::Wait), Some(id)) => {
                 self.cons[id].tx.keepalive();
-                self.wake(Owner::Con(id));
+                self.hurry(id);
                 Retry::Wait
             }
             (Decision::Retry(retry), _) => retry,
-            _ => Retry::ResetSession { full: true },
+            (Decision::Replace | Decision::ReplaceReset | Decision::Stale, _) => return None,
         };
         accept.retry(&offer, retry, &self.nodes[node].accept_context()).expect("a reply");
         Some(accept)
@@ -267,11 +276,9 @@ impl World {
     fn check_race(&mut self, decision: Decision, ex: &Existing, node: usize, addr: EntityAddr) {
         let rank = |addr: EntityAddr| self.plan.addrs.iter().find(|(a, _)| *a == addr).map(|a| a.1);
         let peer_wins = rank(addr) < rank(self.nodes[node].addr);
-        let heard = ex.once_ready || ex.connect_seq.0 == 0;
-        let connecting = !matches!(ex.state, ConState::Open | ConState::Standby);
         match decision {
             Decision::Retry(Retry::Wait) if !peer_wins => self.stats.bump("race won"),
-            Decision::Replace if ex.server || !connecting || !heard => {}
+            Decision::Replace if ex.server => {}
             Decision::Replace if peer_wins => self.stats.bump("race lost"),
             Decision::Retry(Retry::Wait) | Decision::Replace => {
                 let text = format!("node {node}, against {addr}: {decision:?}");
@@ -279,5 +286,20 @@ impl World {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether the offer crosses an attempt of this side, which the two addresses then decide about.
+fn is_race(offer: &Offer, ex: &Existing) -> bool {
+    let connected = matches!(ex.state, ConState::Open | ConState::Standby);
+    let same = offer.connect_seq() == ex.connect_seq;
+    match offer {
+        Offer::V1(_) => same && !connected && (ex.once_ready || ex.connect_seq.0 == 0),
+        // Nobody is told of a cookie but by its own side's attempt.
+        Offer::V2(_) if offer.connect_seq().0 == 0 => {
+            let other = ex.client_cookie != offer.client_cookie();
+            !connected && !ex.replacing && ex.server_cookie == 0 && other
+        }
+        Offer::V2(_) => same,
     }
 }

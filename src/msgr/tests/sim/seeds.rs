@@ -2,7 +2,14 @@
 
 use super::net::{MS, Random, SEC, Time};
 use crate::msgr::Policy;
-use crate::types::{EntityAddr, EntityType};
+use crate::types::{AddrType, EntityAddr, EntityType};
+
+/// Which messenger all of them speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    V1,
+    V2,
+}
 
 /// The policies of both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +78,16 @@ const ADDRS: [[&str; 3]; 4] = [
 /// All that a seed decides at the beginning.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) protocol: Protocol,
     pub(super) kind: Kind,
     /// Where the daemons are, and how they come off in a race: the lowest wins.
     pub(super) addrs: Vec<(EntityAddr, usize)>,
     pub(super) cephx: bool,
+    /// Frames of messenger v2 are sealed.
+    pub(super) secure: bool,
+    /// Who begins anew goes on with its global_seq. A client does in any case: v2 refuses, without a
+    /// word, whoever comes back to an address with a lower one, for whom a client's new nonce is meant.
+    pub(super) counts_on: bool,
     /// Both sides tell each other what they have.
     pub(super) reconnect_seq: bool,
     pub(super) messages: usize,
@@ -95,7 +108,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(r: &mut Random) -> Self {
+    pub(super) fn new(r: &mut Random, protocol: Protocol) -> Self {
         let kind = r.pick(&[
             Kind::Peer,
             Kind::Peer,
@@ -114,12 +127,22 @@ impl Plan {
             addrs.swap(i, r.index(i + 1));
         }
         addrs.truncate(nodes);
+        let v2 = protocol == Protocol::V2;
+        if v2 {
+            addrs.iter_mut().for_each(|(addr, _): &mut (EntityAddr, _)| {
+                addr.addr_type = AddrType::MSGR2;
+            });
+        }
+        let secure = v2 && r.percent(25);
         Self {
+            protocol,
             kind,
             addrs,
-            cephx: r.percent(12),
+            cephx: r.percent(12) || secure,
+            secure,
+            counts_on: v2 && (r.percent(50) || !kind.symmetric()),
             // Without it a daemon that goes on with a peer that began anew takes its messages for old.
-            reconnect_seq: r.percent(95) || kind == Kind::Peer,
+            reconnect_seq: r.percent(95) || kind == Kind::Peer || v2,
             messages: r.between(130, 290) as usize,
             faults: r.between(5, 12) as usize,
             span: r.between(20, 90) * SEC,

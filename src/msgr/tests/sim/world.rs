@@ -14,7 +14,7 @@ use super::con::Con;
 use super::model::{Model, Violation};
 use super::net::{Link, MS, Owner, Random, SEC, Time, Way};
 use super::node::{Accepting, Node};
-use super::seeds::{Kind, Plan};
+use super::seeds::{Kind, Plan, Protocol};
 use crate::msgr::{ConState, Fault, Message};
 use crate::types::Tid;
 
@@ -42,6 +42,8 @@ pub(super) enum Event {
     Act,
     /// The network does.
     Fail,
+    /// An application takes back what it has sent.
+    Revoke(usize),
 }
 
 struct Due(Time, u64, Event);
@@ -123,9 +125,9 @@ pub(super) struct Outcome {
 }
 
 /// Runs one seed.
-pub(super) fn run(seed: u64, tracing: bool, base: Instant) -> Outcome {
+pub(super) fn run(protocol: Protocol, seed: u64, tracing: bool, base: Instant) -> Outcome {
     let mut random = Random(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
-    let plan = Plan::new(&mut random);
+    let plan = Plan::new(&mut random, protocol);
     let nodes = (0..plan.addrs.len()).map(|num| Node::new(num, &plan)).collect();
     let mut world = World {
         model: Model::new(plan.kind == Kind::Peer),
@@ -247,6 +249,7 @@ impl World {
             Event::Release(i) => self.release(i),
             Event::Act => self.act(),
             Event::Fail => self.fail(),
+            Event::Revoke(node) => self.revoke_all(node),
         }
         let woken = std::mem::take(&mut *self.wakes.lock().unwrap());
         woken.into_iter().for_each(|id| self.wake(Owner::Con(id)));
@@ -263,6 +266,7 @@ impl World {
             room: self.plan.room,
             quantum: self.plan.quantum,
             latency: self.plan.latency,
+            losses: 0,
         });
         self.links.len() - 1
     }

@@ -209,21 +209,24 @@ impl Acceptor {
     }
 
     fn reconnect(&mut self, reconnect: &Reconnect) {
-        assert!(reconnect.global_seq > self.peer_global_seq, "a number of old");
         assert_eq!(reconnect.client_cookie, self.client_cookie);
         assert_eq!(reconnect.server_cookie, self.server_cookie);
         match self.retry.take() {
             Some(SESSION_RETRY) => {
                 self.connect_seq = self.connect_seq.max(reconnect.connect_seq) + 3;
-                return self.say(SESSION_RETRY, &self.connect_seq.to_le_bytes());
             }
             Some(SESSION_RETRY_GLOBAL) => {
-                self.peer_global_seq = reconnect.global_seq + 3;
-                return self.say(SESSION_RETRY_GLOBAL, &self.peer_global_seq.to_le_bytes());
+                self.peer_global_seq = self.peer_global_seq.max(reconnect.global_seq) + 3;
             }
             _ => {}
         }
-        assert!(reconnect.connect_seq > self.connect_seq, "the same connection again");
+        // That answer may get lost, and is given again.
+        if reconnect.global_seq <= self.peer_global_seq {
+            return self.say(SESSION_RETRY_GLOBAL, &self.peer_global_seq.to_le_bytes());
+        }
+        if reconnect.connect_seq <= self.connect_seq {
+            return self.say(SESSION_RETRY, &self.connect_seq.to_le_bytes());
+        }
         self.connect_seq = reconnect.connect_seq;
         self.peer_global_seq = reconnect.global_seq;
         self.trim(reconnect.msg_seq);

@@ -12,6 +12,7 @@ mod far;
 mod fault;
 mod handshake;
 mod keys;
+mod lossless;
 mod middle;
 mod pair;
 mod reconnect;
