@@ -221,27 +221,16 @@ impl Far {
     /// All frames that are whole in what the machine has written so far, behind its banner. What
     /// cannot be read is a panic: a machine has written it.
     pub fn read(&mut self, output: &[u8]) -> Vec<Frame> {
-        if self.taken == 0 {
-            let Some(banner) = output.get(..BANNER_LEN) else { return Vec::new() };
-            assert_eq!(banner, self::banner(1, 0, &[]));
-            self.rx.transcript().add(banner).expect("a short one");
-            self.taken = BANNER_LEN;
-        }
-        self.pipe.feed(&output[self.taken..]);
-        self.taken = output.len();
-        let mut frames = Vec::new();
-        self.in_buf.readable();
-        while let Some(frame) = self.read_one() {
-            frames.push(frame);
-        }
-        frames
+        std::iter::from_fn(|| self.read_next(output)).collect()
     }
 
     /// One frame, for what is behind it may be in another mode.
     pub fn read_next(&mut self, output: &[u8]) -> Option<Frame> {
         if self.taken == 0 {
-            self.taken = BANNER_LEN.min(output.len());
-            self.rx.transcript().add(&output[..self.taken]).expect("a short one");
+            let banner = output.get(..BANNER_LEN)?;
+            assert_eq!(banner, self::banner(1, 0, &[]));
+            self.rx.transcript().add(banner).expect("a short one");
+            self.taken = BANNER_LEN;
         }
         self.pipe.feed(&output[self.taken..]);
         self.taken = output.len();
