@@ -34,9 +34,10 @@ use protocol::Protocol;
 #[derive(Parser)]
 #[command(name = "quickstart")]
 struct Args {
-    /// Run with this messenger alone
-    #[arg(long, value_name = "v1|v2", value_parser = ["v1", "v2"])]
-    msgr: Option<String>,
+    /// Run with this messenger alone, or with both
+    #[arg(long, value_name = "v1|v2|auto", value_parser = ["v1", "v2", "auto"])]
+    #[arg(default_value = "auto")]
+    msgr: String,
     /// Run with messenger v2 in this mode alone
     #[arg(long, value_name = "crc|secure", value_parser = ["crc", "secure"])]
     ms_mode: Option<String>,
@@ -44,8 +45,8 @@ struct Args {
 
 impl Args {
     fn wants(&self, protocol: Protocol) -> bool {
-        let is = |want: &Option<String>, has: &str| want.as_ref().is_none_or(|want| want == has);
-        is(&self.msgr, protocol.msgr()) && is(&self.ms_mode, protocol.ms_mode())
+        let is_msgr = [protocol.msgr(), "auto"].contains(&&*self.msgr);
+        is_msgr && self.ms_mode.as_ref().is_none_or(|mode| mode == protocol.ms_mode())
     }
 }
 

@@ -37,8 +37,8 @@ pub const MAX_CONNECT_ROUNDS: u32 = 32;
 /// Highest global_seq that a peer may ask to be exceeded: it is our own counter, and one lie
 /// must not use it up for all other peers.
 pub const MAX_GLOBAL_SEQ: u32 = u32::MAX / 2;
-/// Highest connect_seq that a peer of messenger v2 may have: it counts connections, and who lies must
-/// not bring it to its end.
+/// Highest connect_seq that a peer of messenger v2 may have: it counts connections, and one lie must
+/// not bring the dialler's to its end.
 pub const MAX_CONNECT_SEQ: u32 = u32::MAX / 2;
 /// Sockets of one listener on which no session is open yet, each with a thread and
 /// [`HALF_OPEN_BYTES`]; one more takes the place of an older one.

@@ -14,7 +14,10 @@ pub enum AuthError {
     #[error("no protocol to authenticate with: cephx or none is expected")]
     NoProtocol,
     /// The monitor takes none of the protocols that were offered.
-    #[error("the monitor takes none of the protocols that were offered")]
+    #[error(
+        "the monitor takes none of the protocols that were offered ('auth client required' says which \
+         are; who has a key offers 'none' only where it stands there)"
+    )]
     NoCommonProtocol,
     /// The monitor chose a protocol that was not offered, or changed it.
     #[error("the monitor goes on with protocol {0}, which was not agreed on")]

@@ -233,7 +233,7 @@ fn numbers_that_no_messenger_has_are_refused() {
     let again = |global_seq, connect_seq| Reconnect::again(1, global_seq, connect_seq);
     assert_eq!(reconnect(again(far, 1)), Err(Fault::BadGlobalSeq(far)));
     assert_eq!(reconnect(again(1, far)), Err(Fault::ConnectSeqTooHigh(far)));
-    // Half of what there is is left for who comes after.
+    // Nobody comes so far, and the dialler could not go on.
     let most = far / 2 - 1;
     assert_eq!(reconnect(again(1, most)), Err(Fault::ConnectSeqTooHigh(most)));
     assert_eq!(reconnect(again(far - 1, most - 1)), Ok(()));
