@@ -384,7 +384,7 @@ impl Tx {
     /// Whether its silence then means something.
     pub fn answers_keepalives(&self) -> bool {
         let knows = self.con_mode.is_some() || self.features.has(Features::MSGR_KEEPALIVE2);
-        knows && !self.quiet
+        knows && self.takes_keepalives()
     }
 
     /// The number of the last message given to the wire, and the last that the peer acknowledged.

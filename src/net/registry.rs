@@ -31,7 +31,7 @@ struct Registered {
 
 fn key(addr: EntityAddr) -> Key {
     let legacy = addr.addr_type == AddrType::LEGACY;
-    (addr.sockaddr.map(|a| (a.ip(), a.port())), addr.nonce, legacy)
+    (addr.place(), addr.nonce, legacy)
 }
 
 impl Registry {

@@ -92,6 +92,11 @@ impl EntityAddr {
         }
     }
 
+    /// IP address and port: flow label and scope of an IPv6 address do not tell peers apart.
+    pub(crate) fn place(&self) -> Option<(IpAddr, u16)> {
+        self.sockaddr.map(|a| (a.ip(), a.port()))
+    }
+
     /// The port, 0 where there is none.
     pub fn port(&self) -> u16 {
         self.sockaddr.map_or(0, |a| a.port())

@@ -50,7 +50,7 @@ impl Rx {
         let same_host = match (want.sockaddr, got.sockaddr) {
             // An acceptor that does not know its IP yet sends none; the port must still match.
             (Some(want), _) if got.is_blank_ip() => want.port() == got.port(),
-            (want, got) => want.map(key) == got.map(key),
+            _ => want.place() == got.place(),
         };
         if !same_host || want.nonce != got.nonce {
             return Err(Fault::WrongPeer { want, got });
@@ -58,9 +58,4 @@ impl Rx {
         cx.local.learn_addr(hello.peer_addr_for_me);
         Ok(())
     }
-}
-
-/// IP address and port: flow label and scope of an IPv6 address do not tell peers apart.
-fn key(addr: std::net::SocketAddr) -> (std::net::IpAddr, u16) {
-    (addr.ip(), addr.port())
 }

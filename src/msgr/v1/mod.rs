@@ -5,7 +5,7 @@
 //! the session. `Rx::read_partial` needs nothing but the transport and yields one whole
 //! [`Incoming`]; `Rx::process` acts on it, with both halves in hand. Two rules make it safe that
 //! `prepare_write_connect` resets the out buffer on every path: no handshake input is processed
-//! while the out buffer holds unsent bytes ([`Rx::is_gated`]), and bytes that are there before
+//! while the out buffer holds unsent bytes ([`Tx::is_gated`]), and bytes that are there before
 //! their request is written are a fault.
 //!
 //! An accepted socket begins as an [`Accept`], which knows no session. Once its peer has shown who
@@ -91,12 +91,6 @@ pub fn connection(peer: Peer, local: &Local) -> (Rx, Tx) {
 }
 
 impl Rx {
-    /// Whether input must wait: in a handshake nothing is read before everything is written.
-    /// While this holds the transport must not be polled for reading.
-    pub fn is_gated(tx: &Tx) -> bool {
-        tx.is_gated()
-    }
-
     /// The transport has become readable again.
     pub fn readable(&mut self) {
         self.in_buf.readable();

@@ -346,7 +346,7 @@ impl Rx {
         incoming: Incoming,
         cx: &Context<'_>,
     ) -> Result<Option<Event>, Fault> {
-        if Self::is_gated(tx) {
+        if tx.is_gated() {
             return Err(Fault::ReplyBeforeRequest);
         }
         // Of READY the peer shows only so that it has reached it.

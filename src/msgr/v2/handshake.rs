@@ -62,11 +62,9 @@ impl Frames {
     }
 }
 
-/// Whether two addresses are one: flow label and scope of an IPv6 address do not tell peers apart.
+/// Whether two addresses are one.
 pub(super) fn is_same(a: &EntityAddr, b: &EntityAddr) -> bool {
-    let key =
-        |addr: &EntityAddr| (addr.addr_type, addr.nonce, addr.sockaddr.map(|a| (a.ip(), a.port())));
-    key(a) == key(b)
+    (a.addr_type, a.nonce, a.place()) == (b.addr_type, b.nonce, b.place())
 }
 
 /// What frames can be made of: those without which their addresses could not be read.

@@ -230,7 +230,7 @@ fn a_transport_that_takes_a_few_bytes_holds_up_the_handshake_and_changes_nothing
             assert!(stop >= 281);
             assert_eq!(con.pipe.output, want[..stop]);
             if stop < 281 + 26 + 8 {
-                assert!(Rx::is_gated(&con.tx) && con.events.is_empty(), "{stop} bytes");
+                assert!(con.tx.is_gated() && con.events.is_empty(), "{stop} bytes");
             }
             con.pipe.budget = usize::MAX;
         }

@@ -60,16 +60,16 @@ fn nothing_but_the_hello_goes_out_before_the_peers_is_accepted() {
             if sent < HELLO {
                 // Gated: no input is asked for, however much is there.
                 assert_eq!(con.state(), ConState::V1Banner);
-                assert!(Rx::is_gated(&con.tx) && con.tx.wants_write());
+                assert!(con.tx.is_gated() && con.tx.wants_write());
                 assert_eq!((con.pipe.calls.recv, con.pipe.unread()), (0, got));
                 assert_eq!(con.tx.out_kvec.len(), HELLO - sent, "nothing is queued behind it");
             } else if got < theirs.len() {
                 assert_eq!(con.state(), ConState::V1Banner);
-                assert!(!Rx::is_gated(&con.tx) && con.tx.out_kvec.is_empty());
+                assert!(!con.tx.is_gated() && con.tx.out_kvec.is_empty());
             } else {
                 // Both hellos are through: the connect message is ready, alone, and gates input.
                 assert_eq!(con.state(), ConState::V1ConnectMsg);
-                assert!(Rx::is_gated(&con.tx));
+                assert!(con.tx.is_gated());
                 assert_eq!(con.tx.out_kvec.len(), CONNECT);
             }
             con.pipe.budget = usize::MAX;

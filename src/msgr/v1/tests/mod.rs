@@ -159,7 +159,7 @@ impl Con {
     /// Reads what is there to be read, unless input must wait.
     fn try_read(&mut self) -> Result<(), Fault> {
         self.rx.readable();
-        while !Rx::is_gated(&self.tx)
+        while !self.tx.is_gated()
             && let Some(incoming) = self.rx.read_partial(&mut self.pipe)?
         {
             let event = self.rx.process(&mut self.tx, incoming, &self.world.cx())?;
